@@ -1,0 +1,1 @@
+//! The rules of the broker as plain state machines: connection, channel, queue, vhost, access.

@@ -1,0 +1,1 @@
+//! Core and storage joined, synchronously.

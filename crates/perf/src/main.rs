@@ -1,0 +1,3 @@
+//! The binary leveret-perf: a load generator for any AMQP 0-9-1 broker.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Which queues does this message reach? Exchanges, bindings and the walk over them.

@@ -1,0 +1,1 @@
+//! The tokio shell and the binary leveret.

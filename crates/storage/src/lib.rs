@@ -1,0 +1,1 @@
+//! Bytes that survive: the log, its slots, recovery and the checkpoint of definitions.

@@ -1,0 +1,3 @@
+//! The automation of this project; see CONTRIBUTING.md.
+
+fn main() {}
