@@ -92,7 +92,7 @@ impl BrokerError {
     /// RabbitMQ cuts with an ellipsis (`rabbit_binary_generator:map_exception`).
     #[must_use]
     pub fn reply_text(&self) -> String {
-        let mut text = format!("{} - {}", leveret_protocol::constants::reply_code_name(self.code), self.explanation);
+        let mut text = format!("{} - {}", reply_code::name(self.code), self.explanation);
         if text.len() > 255 {
             let mut end = 252;
             while !text.is_char_boundary(end) {

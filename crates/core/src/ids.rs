@@ -49,3 +49,7 @@ number!(
     /// Milliseconds since the Unix epoch, as the shell read them.
     UnixMillis(u64)
 );
+number!(
+    /// Milliseconds on a clock that never jumps, from an arbitrary start; for deadlines.
+    MonotonicMillis(u64)
+);

@@ -14,6 +14,7 @@ pub mod deliveries;
 pub mod error;
 pub mod ids;
 pub mod limits;
+pub mod message;
 pub mod names;
 pub mod queue;
 pub mod vhost;
