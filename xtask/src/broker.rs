@@ -1,0 +1,169 @@
+//! One broker process for a suite: built here, data in a temporary folder, killed and cleaned up when dropped.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::process::{cargo, run, target_dir};
+use crate::{Failure, root};
+
+const DEFAULT_PORT: u16 = 5672;
+const START_LIMIT: Duration = Duration::from_secs(30);
+const LOG_LINES_SHOWN: usize = 150;
+
+/// Where a suite's broker listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// 5672, with no address given on the command line: what a user gets.
+    Default,
+    /// Any free one, on the loopback address.
+    Free,
+}
+
+/// A running `leveret`.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    child: Child,
+    port: u16,
+    folder: PathBuf,
+}
+
+impl Broker {
+    /// Build the broker, and the other programs beside it that black-box tests start.
+    pub(crate) fn build() -> Result<(), Failure> {
+        run(&mut cargo(&["build", "--quiet", "--workspace", "--bins"]))
+    }
+
+    /// Start a built broker and wait until it accepts connections.
+    pub(crate) fn start(port: Port) -> Result<Self, Failure> {
+        let folder = temporary_folder()?;
+        let log = File::create(folder.join("log")).map_err(|error| format!("log: {error}"))?;
+        let errors = log.try_clone().map_err(|error| format!("log: {error}"))?;
+        let mut command = Command::new(target_dir()?.join("debug").join("leveret"));
+        command
+            .args(["--data-dir".as_ref(), folder.join("data").as_os_str()])
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        let number = match port {
+            Port::Default => {
+                refuse_taken(DEFAULT_PORT)?;
+                DEFAULT_PORT
+            }
+            Port::Free => {
+                let [amqp, http] = free_ports()?;
+                command.args(["--amqp", &format!("127.0.0.1:{amqp}")]);
+                command.args(["--http", &format!("127.0.0.1:{http}")]);
+                amqp
+            }
+        };
+        let child = command.spawn().map_err(|error| format!("leveret: {error}"))?;
+        let mut broker = Self { child, port: number, folder };
+        match broker.wait_ready() {
+            Ok(()) => Ok(broker),
+            Err(failure) => {
+                broker.show_log();
+                Err(failure)
+            }
+        }
+    }
+
+    /// The address that clients are given.
+    pub(crate) fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Whether the process is still there; a broker that ended by itself is a failure whatever the suite says.
+    pub(crate) fn alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Print the end of its log.
+    pub(crate) fn show_log(&self) {
+        let text = std::fs::read(self.folder.join("log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(LOG_LINES_SHOWN);
+        println!("--- the broker's log, last {LOG_LINES_SHOWN} lines");
+        for line in lines.iter().skip(from) {
+            println!("{line}");
+        }
+        println!("--- end of the broker's log");
+    }
+
+    fn wait_ready(&mut self) -> Result<(), Failure> {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("leveret ended while starting ({status})"));
+            }
+            if TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!(
+                    "leveret does not accept on {address} after {} s",
+                    START_LIMIT.as_secs()
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Errors mean that it is gone already, which is what is wanted.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// A clear word when something else owns the default port.
+fn refuse_taken(port: u16) -> Result<(), Failure> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    match TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
+        Ok(_) => Err(format!(
+            "port {port} is taken by another program; this suite needs it, so stop that one first"
+        )),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Two ports that were free just now.
+fn free_ports() -> Result<[u16; 2], Failure> {
+    let port_of = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
+    let pick = || -> std::io::Result<[u16; 2]> {
+        // Both are held until both are known, so they differ.
+        let first = TcpListener::bind(("127.0.0.1", 0))?;
+        let second = TcpListener::bind(("127.0.0.1", 0))?;
+        Ok([port_of(&first)?, port_of(&second)?])
+    };
+    pick().map_err(|error| format!("a free port: {error}"))
+}
+
+fn temporary_folder() -> Result<PathBuf, Failure> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("leveret-xtask-{}-{number}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    create(&folder)?;
+    Ok(folder)
+}
+
+fn create(folder: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+/// The folder for what is fetched and built beside cargo's own; ignored by git.
+pub(crate) fn cache_folder() -> Result<PathBuf, Failure> {
+    let folder = root().join(".cache");
+    create(&folder)?;
+    Ok(folder)
+}

@@ -1,0 +1,136 @@
+//! `nightly`: the long programmes. Each step is one line of the report; a missing tool is named, not hidden.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::broker::Broker;
+use crate::process::{cargo, on_path, run, run_reading};
+use crate::suites::SUITES;
+use crate::tally::Tally;
+use crate::test::finish;
+use crate::{Failure, root};
+
+const PROPERTY_CASES: &str = "100000";
+const FUZZ_EXECUTIONS: &str = "10000000";
+const CRASH_CYCLES: &str = "50";
+const PROGRAMME_LIMIT: Duration = Duration::from_secs(4 * 3600);
+
+type Step = (&'static str, fn() -> Result<Tally, Failure>);
+
+const STEPS: &[Step] = &[
+    ("properties", properties),
+    ("fuzz", fuzz),
+    ("fuzz-check", fuzz_check),
+    ("crash", crash),
+    ("suites", suites),
+    ("doc", doc),
+    ("deny", deny),
+    ("bench", bench),
+];
+
+/// Run every step, or only those named; ends with the line of counts.
+pub(crate) fn run_steps(names: &[String]) -> Result<(), Failure> {
+    if let Some(name) = names.iter().find(|name| !STEPS.iter().any(|(step, _)| step == name)) {
+        return Err(format!("no step {name:?}"));
+    }
+    let mut total = Tally::default();
+    for (name, step) in STEPS {
+        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        println!("\n=== nightly: {name}");
+        let tally = step().unwrap_or_else(|failure| {
+            println!("failed: {name} ({failure})");
+            Tally::FAILED
+        });
+        println!("{name}: {tally}");
+        total += tally;
+    }
+    finish(total)
+}
+
+/// Every property with many more cases than the commit tier gives it.
+fn properties() -> Result<Tally, Failure> {
+    let mut command = cargo(&[
+        "test",
+        "--no-fail-fast",
+        "--package=leveret-protocol",
+        "--package=leveret-routing",
+        "--package=leveret-core",
+        "--package=leveret-storage",
+        "--package=leveret-engine",
+        "--lib",
+    ]);
+    command.env("LEVERET_PROPERTY_CASES", PROPERTY_CASES);
+    Ok(Tally::of_cargo(&run_reading(&mut command, PROGRAMME_LIMIT)?))
+}
+
+fn fuzz() -> Result<Tally, Failure> {
+    fuzzer(&["--executions", FUZZ_EXECUTIONS])
+}
+
+/// The fuzzer must find the faults planted for it.
+fn fuzz_check() -> Result<Tally, Failure> {
+    fuzzer(&["--self-check"])
+}
+
+fn fuzzer(args: &[&str]) -> Result<Tally, Failure> {
+    let mut command = cargo(&["run", "--quiet", "--manifest-path=fuzz/Cargo.toml", "--"]);
+    passes(command.args(args))
+}
+
+/// `kill -9` under confirmed load, cycle after cycle.
+fn crash() -> Result<Tally, Failure> {
+    Broker::build()?;
+    let mut command =
+        cargo(&["test", "--package=leveret-tests", "--", "--include-ignored", "--nocapture", "crash"]);
+    command.env("LEVERET_CRASH_CYCLES", CRASH_CYCLES);
+    Ok(Tally::of_cargo(&run_reading(&mut command, PROGRAMME_LIMIT)?))
+}
+
+fn suites() -> Result<Tally, Failure> {
+    Broker::build()?;
+    let mut total = Tally::default();
+    for suite in SUITES {
+        total += suite.run(None);
+    }
+    Ok(total)
+}
+
+fn doc() -> Result<Tally, Failure> {
+    let mut command = cargo(&["doc", "--quiet", "--workspace", "--no-deps"]);
+    passes(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Licences, bans and sources; advisories only where their database can be had, so they are a step of their own.
+fn deny() -> Result<Tally, Failure> {
+    if !on_path("cargo-deny") {
+        println!("skipped: cargo-deny (not installed)");
+        return Ok(Tally::SKIPPED);
+    }
+    let mut tally = passes(&mut cargo(&["deny", "check", "licenses", "bans", "sources"]))?;
+    if run(&mut cargo(&["deny", "fetch", "db"])).is_ok() {
+        tally += passes(&mut cargo(&["deny", "check", "advisories"]))?;
+    } else {
+        println!("skipped: advisories (their database cannot be fetched here)");
+        tally += Tally::SKIPPED;
+    }
+    Ok(tally)
+}
+
+/// The micro benchmarks beside the crates, where there are any.
+fn bench() -> Result<Tally, Failure> {
+    let crates = std::fs::read_dir(root().join("crates")).map_err(|error| error.to_string())?;
+    let any = crates.filter_map(Result::ok).any(|entry| entry.path().join("benches").is_dir());
+    if !any {
+        println!("skipped: benches (no crate has any)");
+        return Ok(Tally::SKIPPED);
+    }
+    passes(&mut cargo(&["bench", "--workspace", "--benches"]))
+}
+
+/// A step without tests to count: one passed, or an error.
+fn passes(command: &mut Command) -> Result<Tally, Failure> {
+    run(command)?;
+    Ok(Tally { passed: 1, ..Tally::default() })
+}
