@@ -1,0 +1,309 @@
+//! A broker process under test: start, wait, stop, kill, start again on the same data.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    binary,
+    client::Client,
+    process,
+    wait::{PATIENCE, until},
+};
+
+/// How to start a broker.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Lines of a configuration file; no file is given when empty.
+    pub config: String,
+    /// Environment variables to set.
+    pub environment: Vec<(String, String)>,
+    /// Another executable than the usual one.
+    pub binary: Option<PathBuf>,
+}
+
+impl Options {
+    /// Default options with a configuration file.
+    #[must_use]
+    pub fn config(lines: &str) -> Self {
+        Self {
+            config: lines.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A running or stopped broker and its data folder. Dropping it kills the process and removes the folder.
+#[derive(Debug)]
+pub struct Broker {
+    child: Option<Child>,
+    folder: TempDir,
+    options: Options,
+    amqp: SocketAddr,
+    http: SocketAddr,
+}
+
+impl Broker {
+    /// Starts a broker on an empty data folder and waits until AMQP answers.
+    ///
+    /// # Panics
+    /// When it does not come up; the text ends with its log.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(Options::default())
+    }
+
+    /// Starts a broker with `options` on an empty data folder and waits until AMQP answers.
+    ///
+    /// # Panics
+    /// When it does not come up; the text ends with its log.
+    #[must_use]
+    pub fn start_with(options: Options) -> Self {
+        let mut broker = Self::prepare(options);
+        broker.launch();
+        broker.wait_ready();
+        broker
+    }
+
+    /// A broker that is not started yet.
+    ///
+    /// # Panics
+    /// When there is no place for its data.
+    #[must_use]
+    pub fn prepare(options: Options) -> Self {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            child: None,
+            folder: TempDir::with_prefix("leveret-test-").expect("a temporary folder"),
+            options,
+            amqp: local(process::free_port()),
+            http: local(process::free_port()),
+        }
+    }
+
+    /// Starts the process and waits for nothing.
+    ///
+    /// # Panics
+    /// When it cannot be started, or already runs.
+    pub fn launch(&mut self) {
+        assert!(self.child.is_none(), "the broker already runs");
+        self.child = Some(self.command(&self.data_dir()).spawn().expect("the broker"));
+    }
+
+    /// Waits until AMQP answers with `connection.start`.
+    ///
+    /// # Panics
+    /// When the process ends or the time is over; the text ends with its log.
+    pub fn wait_ready(&mut self) {
+        let address = self.amqp;
+        until("the broker answers AMQP", PATIENCE * 2, || {
+            if let Some(status) = self.try_exit() {
+                panic!("the broker ended with {status}\n{}", self.log_tail());
+            }
+            Client::start(address).ok()
+        });
+    }
+
+    /// Runs a second process with the same ports as arguments but `data_dir` as its data, to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started, or does not end.
+    #[must_use]
+    pub fn run_another(&self, data_dir: &Path) -> (ExitStatus, String) {
+        let log = self.folder.path().join("another.log");
+        let mut command = self.command(data_dir);
+        // Ports of its own: it must fail for its data folder and for nothing else.
+        command.args(["--amqp", &format!("127.0.0.1:{}", process::free_port())]);
+        command.args(["--http", &format!("127.0.0.1:{}", process::free_port())]);
+        let file = File::create(&log).expect("a log file");
+        command.stderr(file.try_clone().expect("the same file"));
+        let mut child = command.stdout(file).spawn().expect("the broker");
+        let status = until("the other broker ends", PATIENCE, || {
+            child.try_wait().expect("its status")
+        });
+        (status, fs::read_to_string(&log).unwrap_or_default())
+    }
+
+    fn command(&self, data_dir: &Path) -> Command {
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("a log file");
+        let mut command = Command::new(match &self.options.binary {
+            Some(path) => path,
+            None => binary::leveret(),
+        });
+        command
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stderr(log.try_clone().expect("the same file"))
+            .stdout(log)
+            .env_remove("LEVERET_DATA_DIR")
+            .envs(self.options.environment.iter().cloned())
+            .arg("--data-dir")
+            .arg(data_dir)
+            .args(["--amqp", &self.amqp.to_string()])
+            .args(["--http", &self.http.to_string()]);
+        if !self.options.config.is_empty() {
+            let path = self.folder.path().join("rabbitmq.conf");
+            fs::write(&path, &self.options.config).expect("a configuration file");
+            command.arg("--config").arg(path);
+        }
+        command
+    }
+
+    /// The AMQP listener.
+    #[must_use]
+    pub fn amqp(&self) -> SocketAddr {
+        self.amqp
+    }
+
+    /// The HTTP listener.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The configuration file's path, whether it is used or not.
+    #[must_use]
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.path().join("rabbitmq.conf")
+    }
+
+    /// Changes the options for the next launch.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
+    /// The process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running broker").id()
+    }
+
+    /// Whether the process still runs.
+    #[must_use]
+    pub fn is_alive(&mut self) -> bool {
+        self.child.is_some() && self.try_exit().is_none()
+    }
+
+    fn try_exit(&mut self) -> Option<ExitStatus> {
+        self.child
+            .as_mut()
+            .and_then(|child| child.try_wait().expect("the status of a child"))
+    }
+
+    /// Waits for the process to end by itself.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        let status = until("the broker ends", PATIENCE, || self.try_exit());
+        self.child = None;
+        status
+    }
+
+    /// SIGTERM, and waits for the end.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn stop(&mut self) -> ExitStatus {
+        process::terminate(self.pid());
+        self.wait_exit()
+    }
+
+    /// SIGKILL, and waits for the end.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("a running broker");
+        child.kill().expect("a signal");
+        child.wait().expect("the end of a killed process");
+    }
+
+    /// Starts the process again on the same data and the same ports.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn restart(&mut self) {
+        self.launch();
+        self.wait_ready();
+    }
+
+    /// The path of everything it printed.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join("broker.log")
+    }
+
+    /// Everything it printed so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let from = lines.len().saturating_sub(30);
+        lines[from..].join("\n")
+    }
+
+    /// A logged-in connection.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::login(self.amqp).expect("a login")
+    }
+
+    /// A logged-in connection with channel 1 open.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    #[must_use]
+    pub fn channel(&self) -> Client {
+        let mut client = self.client();
+        client.open_channel(1).expect("a channel");
+        client
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.kill();
+        }
+        if std::thread::panicking() {
+            let tail = self.log_tail();
+            if !tail.is_empty() {
+                println_log(&tail);
+            }
+        }
+    }
+}
+
+#[allow(
+    clippy::print_stdout,
+    reason = "a failing test shows the broker's last lines"
+)]
+fn println_log(tail: &str) {
+    println!("--- the broker's log ends with:\n{tail}\n---");
+}

@@ -1,0 +1,74 @@
+//! What the system says about a process: memory, descriptors; and signals to it.
+
+use std::{fs, net::TcpListener, sync::atomic::AtomicU16, sync::atomic::Ordering};
+
+use rustix::process::{Pid, Signal};
+
+/// Resident memory in octets.
+///
+/// # Panics
+/// When the process is gone.
+#[must_use]
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    kib.and_then(|kib| kib.parse::<u64>().ok())
+        .expect("VmRSS in KiB")
+        * 1024
+}
+
+/// Open file descriptors.
+///
+/// # Panics
+/// When the process is gone.
+#[must_use]
+pub fn open_descriptors(pid: u32) -> usize {
+    let folder = fs::read_dir(format!("/proc/{pid}/fd")).expect("a living process");
+    folder.count()
+}
+
+/// Sets the soft and hard limit of open file descriptors of a running process.
+///
+/// # Panics
+/// When the system refuses.
+pub fn limit_descriptors(pid: u32, limit: u64) {
+    use rustix::process::{Resource, Rlimit, prlimit};
+    let new = Rlimit {
+        current: Some(limit),
+        maximum: Some(limit),
+    };
+    prlimit(Some(pid_of(pid)), Resource::Nofile, new).expect("a new limit of descriptors");
+}
+
+/// Sends SIGTERM.
+///
+/// # Panics
+/// When the process is gone.
+pub fn terminate(pid: u32) {
+    rustix::process::kill_process(pid_of(pid), Signal::TERM).expect("a living process");
+}
+
+fn pid_of(pid: u32) -> Pid {
+    let raw = i32::try_from(pid).expect("a process id");
+    Pid::from_raw(raw).expect("a process id above 0")
+}
+
+/// A port that nobody listens on, outside the range the system gives to outgoing connections: a client that
+/// reconnects while the broker is down must not take the broker's own port.
+///
+/// # Panics
+/// When 10,000 ports in a row are taken.
+#[must_use]
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = u16::try_from(std::process::id() % 97).unwrap_or(0) * 100;
+    for _ in 0..10_000 {
+        let offset = (base + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        let port = 20_000 + offset;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port");
+}

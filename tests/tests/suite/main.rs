@@ -1,0 +1,9 @@
+//! Black-box tests of the built broker, a module a feature.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests report by panicking"
+)]
+
+mod wrong_use;
