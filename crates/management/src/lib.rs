@@ -1,1 +1,45 @@
 //! The HTTP API: the only place that knows RabbitMQ's JSON shapes.
+//!
+//! Owns the routes, who may call them, and the shape of every answer. Opens no socket and holds no state of the
+//! broker: [`router`] is served by the shell over TCP and over the control socket, and everything it tells comes
+//! from [`leveret_core::admin::Admin`].
+//!
+//! Every route stands in one table with the right it asks for; what is not in the table is not reachable. A field
+//! that the broker does not know is left out: no number is made up.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use leveret_core::admin::Admin;
+//! use leveret_management::{router, Face};
+//!
+//! fn http_service(admin: Arc<dyn Admin>) -> axum::Router {
+//!     router(admin, Face::Tcp)
+//! }
+//! ```
+
+mod arguments;
+mod auth;
+mod bindings;
+mod channels;
+mod connections;
+mod consumers;
+mod error;
+mod exchanges;
+mod health;
+mod leveret;
+mod limits;
+mod list;
+mod nodes;
+mod overview;
+mod queues;
+mod request;
+mod routes;
+mod service;
+#[cfg(test)]
+mod test_broker;
+#[cfg(test)]
+mod tests;
+mod users;
+mod vhosts;
+
+pub use service::{Face, router};

@@ -1,0 +1,103 @@
+//! `/api/connections`.
+
+use leveret_core::admin::{ConnectionView, Peer};
+use serde_json::{Value, json};
+
+use crate::arguments::{ArgumentStyle, Object, arguments_json};
+use crate::error::ApiError;
+use crate::list::{list, single};
+use crate::request::Request;
+use crate::routes::Answer;
+
+pub(crate) fn list_all(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let mut connections = request.admin.connections();
+    connections.retain(|connection| visible(request, connection));
+    connections.sort_by(|left, right| {
+        (&left.vhost, &left.peer.connection_name).cmp(&(&right.vhost, &right.peer.connection_name))
+    });
+    let node = request.admin.node_status().name;
+    let style = request.argument_style();
+    let items = connections.iter().map(|connection| connection_json(connection, &node, style)).collect();
+    Ok(Answer::Ok(list(request, items)?))
+}
+
+/// A connection appears once it has opened a virtual host, as in RabbitMQ.
+fn visible(request: &Request<'_>, connection: &ConnectionView) -> bool {
+    connection.vhost.is_some()
+        && connection.user.as_deref().is_some_and(|user| request.caller.sees_connection_of(user))
+}
+
+pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let connection = find(request)?;
+    if !connection.user.as_deref().is_some_and(|user| request.caller.sees_connection_of(user)) {
+        return Err(ApiError::NotAuthorised("User not authorised to access object"));
+    }
+    let node = request.admin.node_status().name;
+    Ok(Answer::Ok(single(request, connection_json(&connection, &node, request.argument_style()))))
+}
+
+/// Monitoring may look at any connection, but closes only its own.
+pub(crate) fn close(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let connection = find(request)?;
+    let own = connection.user.as_deref().is_some_and(|user| request.caller.is_user(user));
+    if !own && !request.caller.may_administrate() {
+        return Err(ApiError::NotAuthorised("User not authorised to access object"));
+    }
+    let reason = request.reason.as_deref().unwrap_or("Closed via management plugin");
+    request.admin.close_connection(&connection.peer.connection_name, reason)?;
+    Ok(Answer::Done)
+}
+
+fn find(request: &Request<'_>) -> Result<ConnectionView, ApiError> {
+    let name = request.part(0)?;
+    let mut connections = request.admin.connections().into_iter();
+    connections.find(|connection| connection.peer.connection_name == name).ok_or(ApiError::NotFound)
+}
+
+fn connection_json(connection: &ConnectionView, node: &str, style: ArgumentStyle) -> Value {
+    let user = connection.user.as_deref();
+    Object::default()
+        .set("name", connection.peer.connection_name.as_str())
+        .known("user_provided_name", connection.user_provided_name.as_deref())
+        .set("node", node)
+        .set("type", "network")
+        .set("protocol", "AMQP 0-9-1")
+        .set("state", connection.state.as_str())
+        .known("user", user)
+        .known("user_who_performed_action", user)
+        .known("vhost", connection.vhost.as_deref())
+        .set("host", connection.host.to_string())
+        .set("port", connection.port)
+        .set("peer_host", connection.peer.peer_host.to_string())
+        .set("peer_port", connection.peer.peer_port)
+        .set("ssl", false)
+        .set("ssl_protocol", Value::Null)
+        .set("ssl_key_exchange", Value::Null)
+        .set("ssl_cipher", Value::Null)
+        .set("ssl_hash", Value::Null)
+        .set("peer_cert_subject", Value::Null)
+        .set("peer_cert_issuer", Value::Null)
+        .set("peer_cert_validity", Value::Null)
+        .known("auth_mechanism", connection.auth_mechanism.as_deref())
+        .set("frame_max", connection.frame_max)
+        .set("channel_max", connection.channel_max)
+        .set("timeout", connection.heartbeat_s)
+        .set("channels", connection.channels)
+        .set("client_properties", arguments_json(&connection.client_properties, style))
+        .set("connected_at", connection.connected_at_ms)
+        .known("recv_oct", connection.recv_oct)
+        .known("recv_cnt", connection.recv_cnt)
+        .known("send_oct", connection.send_oct)
+        .known("send_cnt", connection.send_cnt)
+        .known("send_pend", connection.send_pend)
+        .into()
+}
+
+/// `connection_details` and `owner_pid_details`.
+pub(crate) fn peer_json(peer: &Peer) -> Value {
+    json!({
+        "name": peer.connection_name,
+        "peer_host": peer.peer_host.to_string(),
+        "peer_port": peer.peer_port,
+    })
+}

@@ -1,0 +1,70 @@
+//! `/api/nodes`: this broker is the only one.
+
+use leveret_core::admin::{Alarm, NodeStatus};
+use serde_json::{Value, json};
+
+use crate::arguments::Object;
+use crate::error::ApiError;
+use crate::list::{list, single};
+use crate::overview::exchange_types;
+use crate::request::Request;
+use crate::routes::Answer;
+
+pub(crate) fn list_all(request: &Request<'_>) -> Result<Answer, ApiError> {
+    Ok(Answer::Ok(list(request, vec![node_json(&request.admin.node_status())])?))
+}
+
+pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let node = request.admin.node_status();
+    if node.name != request.part(0)? {
+        return Err(ApiError::NotFound);
+    }
+    Ok(Answer::Ok(single(request, node_json(&node))))
+}
+
+fn node_json(node: &NodeStatus) -> Value {
+    Object::default()
+        .set("name", node.name.as_str())
+        .set("type", "disc")
+        .set("running", true)
+        .set("being_drained", false)
+        .set("os_pid", node.os_pid.to_string())
+        .set("uptime", node.uptime_ms)
+        .set("processors", node.processors)
+        .set("rates_mode", "none")
+        .set("mem_used", node.mem_used)
+        .set("mem_limit", node.mem_limit)
+        .set("mem_alarm", node.alarms.contains(&Alarm::Memory))
+        .known("disk_free", node.disk_free)
+        .set("disk_free_limit", node.disk_free_limit)
+        .set("disk_free_alarm", node.alarms.contains(&Alarm::Disk))
+        .known("fd_used", node.fd_used)
+        .set("fd_total", node.fd_total)
+        .set("sockets_used", node.sockets_used)
+        .set("sockets_total", node.sockets_total)
+        .set("partitions", json!([]))
+        .set("enabled_plugins", json!([]))
+        .set(
+            "applications",
+            json!([{
+                "name": "rabbit",
+                "description": node.product_name,
+                "version": node.product_version,
+            }]),
+        )
+        .set("exchange_types", exchange_types())
+        .set("auth_mechanisms", auth_mechanisms())
+        .set("db_dir", node.data_dir.as_str())
+        .set("config_files", node.config_files.clone())
+        .set("log_files", json!(["<stdout>"]))
+        .set("contexts", json!([]))
+        .set("leveret_version", node.leveret_version.as_str())
+        .into()
+}
+
+fn auth_mechanisms() -> Value {
+    json!([
+        {"name": "PLAIN", "description": "SASL PLAIN authentication mechanism", "enabled": true},
+        {"name": "AMQPLAIN", "description": "QPid AMQPLAIN mechanism", "enabled": true},
+    ])
+}

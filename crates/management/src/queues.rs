@@ -1,0 +1,92 @@
+//! `/api/queues`.
+
+use leveret_core::admin::QueueView;
+use serde_json::{Value, json};
+
+use crate::arguments::{ArgumentStyle, Object, arguments_json};
+use crate::connections::peer_json;
+use crate::consumers::consumer_json;
+use crate::error::ApiError;
+use crate::list::{list, single};
+use crate::request::Request;
+use crate::routes::Answer;
+
+pub(crate) fn list_all(request: &Request<'_>) -> Result<Answer, ApiError> {
+    list_queues(request, None)
+}
+
+pub(crate) fn list_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
+    list_queues(request, Some(request.part(0)?))
+}
+
+fn list_queues(request: &Request<'_>, vhost: Option<&str>) -> Result<Answer, ApiError> {
+    let mut queues = request.admin.queues(vhost);
+    queues.retain(|queue| request.caller.sees_vhost(&queue.vhost));
+    queues.sort_by(|left, right| (&left.vhost, &left.name).cmp(&(&right.vhost, &right.name)));
+    let node = request.admin.node_status().name;
+    let style = request.argument_style();
+    let items = queues.iter().map(|queue| queue_json(queue, &node, style).into()).collect();
+    Ok(Answer::Ok(list(request, items)?))
+}
+
+pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let (vhost, name) = (request.part(0)?, request.part(1)?);
+    let queue = request.admin.queue(vhost, name).ok_or(ApiError::NotFound)?;
+    let node = request.admin.node_status().name;
+    let style = request.argument_style();
+    let consumers: Vec<Value> = request
+        .admin
+        .consumers(Some(vhost))
+        .iter()
+        .filter(|consumer| consumer.queue == name)
+        .map(|consumer| consumer_json(consumer, &node, style))
+        .collect();
+    let object = queue_json(&queue, &node, style).set("consumer_details", consumers);
+    Ok(Answer::Ok(single(request, object)))
+}
+
+pub(crate) fn delete(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let (vhost, name) = (request.part(0)?, request.part(1)?);
+    request.admin.delete_queue(vhost, name, request.flag("if-unused"), request.flag("if-empty"))?;
+    Ok(Answer::Done)
+}
+
+pub(crate) fn purge(request: &Request<'_>) -> Result<Answer, ApiError> {
+    request.admin.purge_queue(request.part(0)?, request.part(1)?)?;
+    Ok(Answer::Done)
+}
+
+fn queue_json(queue: &QueueView, node: &str, style: ArgumentStyle) -> Object {
+    let bytes = queue
+        .message_bytes_ready
+        .zip(queue.message_bytes_unacknowledged)
+        .map(|(ready, unacknowledged)| ready.saturating_add(unacknowledged));
+    let object = Object::default()
+        .set("name", queue.name.as_str())
+        .set("vhost", queue.vhost.as_str())
+        .set("type", queue.queue_type)
+        .set("durable", queue.durable)
+        .set("auto_delete", queue.auto_delete)
+        .set("exclusive", queue.owner.is_some())
+        .set("arguments", arguments_json(&queue.arguments, style))
+        .set("node", node)
+        .set("state", "running")
+        .set("policy", queue.policy.as_deref().map_or(Value::Null, Value::from))
+        .set("messages", queue.messages_ready.saturating_add(queue.messages_unacknowledged))
+        .set("messages_ready", queue.messages_ready)
+        .set("messages_unacknowledged", queue.messages_unacknowledged)
+        .known("messages_persistent", queue.messages_persistent)
+        .known("message_bytes", bytes)
+        .known("message_bytes_ready", queue.message_bytes_ready)
+        .known("message_bytes_unacknowledged", queue.message_bytes_unacknowledged)
+        .set("consumers", queue.consumers)
+        .set(
+            "exclusive_consumer_tag",
+            queue.exclusive_consumer_tag.as_deref().map_or(Value::Null, Value::from),
+        )
+        .known("owner_pid_details", queue.owner.as_ref().map(peer_json));
+    if queue.queue_type == "quorum" {
+        return object.set("leader", node).set("members", json!([node])).set("online", json!([node]));
+    }
+    object
+}

@@ -1,0 +1,180 @@
+//! From an HTTP request to its answer: find the route, check the right, read the body, ask, write.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use leveret_core::admin::Admin;
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+
+use crate::auth::{authorise, log_in};
+use crate::error::ApiError;
+use crate::limits::{BODY_BYTES, CONCURRENT_REQUESTS};
+use crate::request::{Caller, Request, parse_query};
+use crate::routes::{Answer, Found, Route, find};
+
+/// Where a request comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// TCP: every route asks for a login. The server must supply the peer's address as
+    /// `ConnectInfo<SocketAddr>`; without it no peer counts as local.
+    Tcp,
+    /// The control socket: whoever can open it may do everything.
+    Control,
+}
+
+#[derive(Clone)]
+pub(crate) struct Service {
+    admin: Arc<dyn Admin>,
+    face: Face,
+    permits: Arc<Semaphore>,
+}
+
+/// The whole HTTP API on one face.
+pub fn router(admin: Arc<dyn Admin>, face: Face) -> axum::Router {
+    axum::Router::new().fallback(handle).with_state(Service::new(admin, face))
+}
+
+async fn handle(State(service): State<Service>, request: axum::extract::Request) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let (parts, body) = request.into_parts();
+    service.respond(parts, body, peer).await
+}
+
+impl Service {
+    pub(crate) fn new(admin: Arc<dyn Admin>, face: Face) -> Self {
+        Self { admin, face, permits: Arc::new(Semaphore::new(CONCURRENT_REQUESTS)) }
+    }
+
+    /// Answers one request.
+    pub(crate) async fn respond(&self, parts: Parts, body: Body, peer: Option<IpAddr>) -> Response {
+        let head = parts.method == Method::HEAD;
+        let (route, path) = match find(&parts.method, parts.uri.path()) {
+            Found::Route(route, path) => (route, path),
+            Found::OtherMethods(methods) if parts.method == Method::OPTIONS => {
+                return allowed_methods(methods);
+            }
+            Found::OtherMethods(methods) => return refuse(&ApiError::MethodNotAllowed(methods)),
+            Found::Nothing => return refuse(&ApiError::NotFound),
+        };
+        let answer = self.answer(route, path, parts, body, peer).await;
+        let mut response = match answer {
+            Ok(Answer::Ok(value)) => json_response(StatusCode::OK, &value),
+            Ok(Answer::Unavailable(value)) => json_response(StatusCode::SERVICE_UNAVAILABLE, &value),
+            Ok(Answer::Done) => with_status(StatusCode::NO_CONTENT),
+            Err(error) => refuse(&error),
+        };
+        if head {
+            let length = response.headers().get(header::CONTENT_LENGTH).cloned();
+            *response.body_mut() = Body::empty();
+            if let Some(length) = length {
+                response.headers_mut().insert(header::CONTENT_LENGTH, length);
+            }
+        }
+        response
+    }
+
+    /// Checks login and right before a byte of the body is read; asks the broker on a thread that may block.
+    async fn answer(
+        &self,
+        route: &'static Route,
+        mut path: Vec<String>,
+        parts: Parts,
+        body: Body,
+        peer: Option<IpAddr>,
+    ) -> Result<Answer, ApiError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| ApiError::Internal)?;
+        let (admin, face) = (Arc::clone(&self.admin), self.face);
+        let headers = parts.headers.clone();
+        let (caller, path) = blocking(move || {
+            let caller = match face {
+                Face::Control => Caller::Owner,
+                Face::Tcp => log_in(&*admin, &headers, peer)?,
+            };
+            authorise(&*admin, &caller, route.access, path.first_mut())?;
+            Ok((caller, path))
+        })
+        .await?;
+        let body =
+            if parts.method == Method::PUT { read_body(body).await? } else { Value::Object(Map::new()) };
+        let admin = Arc::clone(&self.admin);
+        blocking(move || {
+            let _permit = permit;
+            let reason =
+                parts.headers.get("x-reason").and_then(|reason| reason.to_str().ok()).map(str::to_owned);
+            let query = parse_query(parts.uri.query().unwrap_or_default());
+            (route.handler)(&Request { admin: &*admin, caller, path, query, body, reason })
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(ApiError::Internal))
+}
+
+/// An empty body, `null` and `undefined` count as `{}`, as in RabbitMQ.
+async fn read_body(body: Body) -> Result<Value, ApiError> {
+    let bytes = to_bytes(body, BODY_BYTES)
+        .await
+        .map_err(|_| ApiError::bad_request("Exceeded HTTP request body size limit"))?;
+    if bytes.is_empty() || &*bytes == b"null" || &*bytes == b"undefined" {
+        return Ok(Value::Object(Map::new()));
+    }
+    match serde_json::from_slice(&bytes) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        _ => Err(ApiError::bad_request("not_json")),
+    }
+}
+
+fn with_status(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("script-src 'self'; object-src 'self'"),
+    );
+    headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding, origin"));
+    response
+}
+
+fn json_response(status: StatusCode, value: &Value) -> Response {
+    let text = value.to_string();
+    let mut response = with_status(status);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
+    *response.body_mut() = Body::from(text);
+    response
+}
+
+fn allowed_methods(methods: &'static str) -> Response {
+    let mut response = with_status(StatusCode::OK);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+fn refuse(error: &ApiError) -> Response {
+    let mut response = json_response(error.status(), &error.body());
+    let headers = response.headers_mut();
+    match error {
+        ApiError::Login => {
+            let challenge = HeaderValue::from_static("Basic realm=\"RabbitMQ Management\"");
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        ApiError::MethodNotAllowed(methods) => {
+            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+        }
+        _ => {}
+    }
+    response
+}
