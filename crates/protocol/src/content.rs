@@ -9,10 +9,10 @@
 //!    └────────────────────────────┴─────────── body, last ─────────┘ ◀─┘
 //! ```
 
-use crate::constants::{class_id, reply_code};
+use crate::constants::{basic_method_id, class_id, reply_code};
 use crate::properties::ContentHeader;
 
-/// A frame that may not come now. Closes the connection.
+/// A frame that may not come now, in the words of RabbitMQ 4.0.5. Closes the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ContentError {
     /// A header or body frame where a method was due.
@@ -32,8 +32,8 @@ pub enum ContentError {
     /// Another frame where a body was due.
     #[error("expected content body, got non content body frame instead")]
     ExpectedBody,
-    /// More body than announced.
-    #[error("content body is {got} bytes where {owed} were owed")]
+    /// More body than announced. RabbitMQ's words for it are those of [`ContentError::ExpectedBody`].
+    #[error("expected content body, got non content body frame instead")]
     BodyTooLong {
         /// Bytes still owed.
         owed: u64,
@@ -43,11 +43,16 @@ pub enum ContentError {
 }
 
 impl ContentError {
-    /// The reply code for connection.close.
+    /// The reply code for connection.close; the text is the error's own.
     pub const fn reply_code(self) -> u16 {
+        reply_code::UNEXPECTED_FRAME
+    }
+
+    /// The class and method for connection.close: those of the content that was interrupted.
+    pub const fn reply_ids(self) -> (u16, u16) {
         match self {
-            Self::BodyTooLong { .. } => reply_code::FRAME_ERROR,
-            _ => reply_code::UNEXPECTED_FRAME,
+            Self::ExpectedMethod => (0, 0),
+            _ => (class_id::BASIC, basic_method_id::PUBLISH),
         }
     }
 }
@@ -106,9 +111,7 @@ impl ContentAssembler {
         match self.state {
             State::Idle => {
                 if carries_content {
-                    self.state = State::Header {
-                        class_id: class_id::BASIC,
-                    };
+                    self.state = State::Header { class_id: class_id::BASIC };
                 }
                 Ok(())
             }
@@ -126,19 +129,14 @@ impl ContentAssembler {
             State::Idle => Err(ContentError::ExpectedMethod),
             State::Body { .. } => Err(ContentError::ExpectedBody),
             State::Header { class_id } if class_id != header.class_id => {
-                Err(ContentError::WrongClass {
-                    expected: class_id,
-                    got: header.class_id,
-                })
+                Err(ContentError::WrongClass { expected: class_id, got: header.class_id })
             }
             State::Header { .. } if header.body_size == 0 => {
                 self.state = State::Idle;
                 Ok(Progress::Complete)
             }
             State::Header { .. } => {
-                self.state = State::Body {
-                    owed: header.body_size,
-                };
+                self.state = State::Body { owed: header.body_size };
                 Ok(Progress::More)
             }
         }
@@ -147,7 +145,7 @@ impl ContentAssembler {
     /// Takes a body frame of so many bytes.
     ///
     /// # Errors
-    /// 505 if none was due, 501 if it is more than was owed; the state is left as it was.
+    /// 505 if none was due or it is more than was owed; the state is left as it was.
     pub const fn body(&mut self, bytes: u64) -> Result<Progress, ContentError> {
         match self.state {
             State::Idle => Err(ContentError::ExpectedMethod),
@@ -164,5 +162,76 @@ impl ContentAssembler {
                 }
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One step of a channel's input.
+    #[derive(Clone, Copy)]
+    enum Step {
+        Publish,
+        Method,
+        Header(u16, u64),
+        Body(u64),
+    }
+    use Step::{Body, Header, Method, Publish};
+
+    fn take(content: &mut ContentAssembler, step: Step) -> Result<Progress, ContentError> {
+        match step {
+            Publish => content.method(true).map(|()| Progress::More),
+            Method => content.method(false).map(|()| Progress::Complete),
+            Header(class_id, body_size) => {
+                content.header(&ContentHeader { class_id, body_size, properties: &[0, 0] })
+            }
+            Body(bytes) => content.body(bytes),
+        }
+    }
+
+    #[test]
+    fn each_sequence_ends_as_rabbitmq_ends_it() {
+        let many = Err(ContentError::BodyTooLong { owed: 1, got: 2 });
+        let table: [(&[Step], Result<Progress, ContentError>); 14] = [
+            (&[Publish, Header(60, 0)], Ok(Progress::Complete)),
+            (&[Publish, Header(60, 5), Body(5)], Ok(Progress::Complete)),
+            (&[Publish, Header(60, 5), Body(4)], Ok(Progress::More)),
+            (&[Publish, Header(60, 1), Body(0), Body(0), Body(1)], Ok(Progress::Complete)),
+            (&[Method, Publish, Header(60, 0), Method], Ok(Progress::Complete)),
+            (&[Header(60, 1)], Err(ContentError::ExpectedMethod)),
+            (&[Body(1)], Err(ContentError::ExpectedMethod)),
+            (&[Publish, Header(60, 0), Body(0)], Err(ContentError::ExpectedMethod)),
+            (&[Publish, Body(1)], Err(ContentError::ExpectedHeader(60))),
+            (&[Publish, Method], Err(ContentError::ExpectedHeader(60))),
+            (&[Publish, Header(60, 5), Publish], Err(ContentError::ExpectedBody)),
+            (&[Publish, Header(60, 5), Header(60, 5)], Err(ContentError::ExpectedBody)),
+            (&[Publish, Header(50, 0)], Err(ContentError::WrongClass { expected: 60, got: 50 })),
+            (&[Publish, Header(60, 3), Body(2), Body(2)], many),
+        ];
+        for (at, (steps, expected)) in table.into_iter().enumerate() {
+            let mut content = ContentAssembler::new();
+            let (last, before) = steps.split_last().unwrap();
+            for step in before {
+                take(&mut content, *step).unwrap();
+            }
+            let state = content;
+            assert_eq!(take(&mut content, *last), expected, "row {at}");
+            if expected.is_err() {
+                assert_eq!(content, state, "row {at}: a refused frame changes nothing");
+            } else {
+                assert_eq!(content.is_open(), expected == Ok(Progress::More), "row {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_counts_down_without_overflow() {
+        let mut content = ContentAssembler::new();
+        take(&mut content, Publish).unwrap();
+        take(&mut content, Header(60, u64::MAX)).unwrap();
+        assert_eq!(content.owed(), u64::MAX);
+        take(&mut content, Body(u64::MAX - 1)).unwrap();
+        assert_eq!(content.owed(), 1);
     }
 }

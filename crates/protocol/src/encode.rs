@@ -25,8 +25,7 @@ const fn frame_header(octet: u8, channel: u16, payload_bytes: u32) -> [u8; 7] {
 /// A frame's header and the method's two ids: the first eleven bytes of a method frame.
 #[inline]
 const fn basic_header(channel: u16, arguments_bytes: u32, method_id: u16) -> [u8; 11] {
-    let [t, c1, c0, s3, s2, s1, s0] =
-        frame_header(FRAME_METHOD, channel, arguments_bytes.saturating_add(4));
+    let [t, c1, c0, s3, s2, s1, s0] = frame_header(FRAME_METHOD, channel, arguments_bytes.saturating_add(4));
     let [k1, k0] = class_id::BASIC.to_be_bytes();
     let [m1, m0] = method_id.to_be_bytes();
     [t, c1, c0, s3, s2, s1, s0, k1, k0, m1, m0]
@@ -43,10 +42,7 @@ impl<'a> Short<'a> {
     #[inline]
     fn new(bytes: &'a [u8]) -> Self {
         let bytes = clip_short(bytes);
-        Self {
-            length: u8::try_from(bytes.len()).unwrap_or(u8::MAX),
-            bytes,
-        }
+        Self { length: u8::try_from(bytes.len()).unwrap_or(u8::MAX), bytes }
     }
 
     /// Bytes on the wire, length octet included.
@@ -60,22 +56,14 @@ impl<'a> Short<'a> {
 #[inline]
 fn reserve_method(out: &mut Vec<u8>, arguments_bytes: u32) {
     let arguments = usize::try_from(arguments_bytes).unwrap_or(usize::MAX);
-    out.reserve(
-        arguments
-            .saturating_add(FRAME_OVERHEAD_BYTES)
-            .saturating_add(4),
-    );
+    out.reserve(arguments.saturating_add(FRAME_OVERHEAD_BYTES).saturating_add(4));
 }
 
 /// Appends a method frame of a cold method.
 ///
 /// # Errors
 /// If the method does not fit the wire format; the output is then as it was.
-pub fn encode_method(
-    out: &mut Vec<u8>,
-    channel: u16,
-    method: AMQPClass,
-) -> Result<(), EncodeError> {
+pub fn encode_method(out: &mut Vec<u8>, channel: u16, method: AMQPClass) -> Result<(), EncodeError> {
     let context = gen_class(&method)(WriteContext::from(Vec::new()));
     let (payload, _) = context.map_err(|_| EncodeError::Generator)?.into_inner();
     let size = u32::try_from(payload.len()).map_err(|_| EncodeError::TooLong)?;
@@ -90,10 +78,7 @@ pub fn encode_method(
 pub fn encode_publish(out: &mut Vec<u8>, channel: u16, publish: &Publish<'_>) {
     let exchange = Short::new(publish.exchange);
     let key = Short::new(publish.routing_key);
-    let arguments = exchange
-        .wire_bytes()
-        .saturating_add(key.wire_bytes())
-        .saturating_add(3);
+    let arguments = exchange.wire_bytes().saturating_add(key.wire_bytes()).saturating_add(3);
     reserve_method(out, arguments);
     out.extend_from_slice(&basic_header(channel, arguments, basic_method_id::PUBLISH));
     out.extend_from_slice(&[0, 0, exchange.length]);
@@ -110,10 +95,7 @@ pub fn encode_deliver(out: &mut Vec<u8>, channel: u16, deliver: &Deliver<'_>) {
     let tag = Short::new(deliver.consumer_tag);
     let exchange = Short::new(deliver.exchange);
     let key = Short::new(deliver.routing_key);
-    let names = tag
-        .wire_bytes()
-        .saturating_add(exchange.wire_bytes())
-        .saturating_add(key.wire_bytes());
+    let names = tag.wire_bytes().saturating_add(exchange.wire_bytes()).saturating_add(key.wire_bytes());
     let arguments = names.saturating_add(9);
     reserve_method(out, arguments);
     let [h0, h1, h2, h3, h4, h5, h6, h7, h8, h9, h10] =
@@ -133,10 +115,7 @@ pub fn encode_deliver(out: &mut Vec<u8>, channel: u16, deliver: &Deliver<'_>) {
 pub fn encode_get_ok(out: &mut Vec<u8>, channel: u16, get_ok: &GetOk<'_>) {
     let exchange = Short::new(get_ok.exchange);
     let key = Short::new(get_ok.routing_key);
-    let arguments = exchange
-        .wire_bytes()
-        .saturating_add(key.wire_bytes())
-        .saturating_add(13);
+    let arguments = exchange.wire_bytes().saturating_add(key.wire_bytes()).saturating_add(13);
     reserve_method(out, arguments);
     out.extend_from_slice(&basic_header(channel, arguments, basic_method_id::GET_OK));
     out.extend_from_slice(&get_ok.delivery_tag.to_be_bytes());
@@ -153,10 +132,7 @@ pub fn encode_return(out: &mut Vec<u8>, channel: u16, returned: &Return<'_>) {
     let text = Short::new(returned.reply_text);
     let exchange = Short::new(returned.exchange);
     let key = Short::new(returned.routing_key);
-    let names = text
-        .wire_bytes()
-        .saturating_add(exchange.wire_bytes())
-        .saturating_add(key.wire_bytes());
+    let names = text.wire_bytes().saturating_add(exchange.wire_bytes()).saturating_add(key.wire_bytes());
     let arguments = names.saturating_add(2);
     reserve_method(out, arguments);
     out.extend_from_slice(&basic_header(channel, arguments, basic_method_id::RETURN));
@@ -174,21 +150,14 @@ fn encode_settlement(out: &mut Vec<u8>, channel: u16, method_id: u16, delivery_t
     let [h0, h1, h2, h3, h4, h5, h6, h7, h8, h9, h10] = basic_header(channel, 9, method_id);
     let [d7, d6, d5, d4, d3, d2, d1, d0] = delivery_tag.to_be_bytes();
     out.extend_from_slice(&[
-        h0, h1, h2, h3, h4, h5, h6, h7, h8, h9, h10, d7, d6, d5, d4, d3, d2, d1, d0, bits,
-        FRAME_END,
+        h0, h1, h2, h3, h4, h5, h6, h7, h8, h9, h10, d7, d6, d5, d4, d3, d2, d1, d0, bits, FRAME_END,
     ]);
 }
 
 /// Appends `basic.ack`.
 #[inline]
 pub fn encode_ack(out: &mut Vec<u8>, channel: u16, ack: &Ack) {
-    encode_settlement(
-        out,
-        channel,
-        basic_method_id::ACK,
-        ack.delivery_tag,
-        u8::from(ack.multiple),
-    );
+    encode_settlement(out, channel, basic_method_id::ACK, ack.delivery_tag, u8::from(ack.multiple));
 }
 
 /// Appends `basic.nack`.
@@ -202,13 +171,7 @@ pub fn encode_nack(out: &mut Vec<u8>, channel: u16, nack: &Nack) {
 #[inline]
 pub fn encode_reject(out: &mut Vec<u8>, channel: u16, reject: &Reject) {
     let bits = u8::from(reject.requeue);
-    encode_settlement(
-        out,
-        channel,
-        basic_method_id::REJECT,
-        reject.delivery_tag,
-        bits,
-    );
+    encode_settlement(out, channel, basic_method_id::REJECT, reject.delivery_tag, bits);
 }
 
 /// Appends a content header; `raw_properties` are flags word and values, copied as they are.
@@ -224,18 +187,11 @@ pub fn encode_content_header(
     raw_properties: &[u8],
 ) {
     let size = u32::try_from(raw_properties.len().saturating_add(12)).unwrap_or(u32::MAX);
-    out.reserve(
-        raw_properties
-            .len()
-            .saturating_add(12)
-            .saturating_add(FRAME_OVERHEAD_BYTES),
-    );
+    out.reserve(raw_properties.len().saturating_add(12).saturating_add(FRAME_OVERHEAD_BYTES));
     let [t, c1, c0, s3, s2, s1, s0] = frame_header(FRAME_HEADER, channel, size);
     let [k1, k0] = class_id.to_be_bytes();
     let [b7, b6, b5, b4, b3, b2, b1, b0] = body_size.to_be_bytes();
-    out.extend_from_slice(&[
-        t, c1, c0, s3, s2, s1, s0, k1, k0, 0, 0, b7, b6, b5, b4, b3, b2, b1, b0,
-    ]);
+    out.extend_from_slice(&[t, c1, c0, s3, s2, s1, s0, k1, k0, 0, 0, b7, b6, b5, b4, b3, b2, b1, b0]);
     out.extend_from_slice(raw_properties);
     out.push(FRAME_END);
 }
@@ -253,10 +209,7 @@ pub fn encode_body(out: &mut Vec<u8>, channel: u16, frame_max: u32, body: &[u8])
         return;
     }
     let frames = body.len().div_ceil(chunk_bytes);
-    out.reserve(
-        body.len()
-            .saturating_add(frames.saturating_mul(FRAME_OVERHEAD_BYTES)),
-    );
+    out.reserve(body.len().saturating_add(frames.saturating_mul(FRAME_OVERHEAD_BYTES)));
     for chunk in body.chunks(chunk_bytes) {
         encode_body_frame(out, channel, chunk);
     }
@@ -265,10 +218,7 @@ pub fn encode_body(out: &mut Vec<u8>, channel: u16, frame_max: u32, body: &[u8])
 #[inline]
 fn encode_body_frame(out: &mut Vec<u8>, channel: u16, chunk: &[u8]) {
     out.reserve(chunk.len().saturating_add(FRAME_OVERHEAD_BYTES));
-    out.extend_from_slice(&body_frame_header(
-        channel,
-        u32::try_from(chunk.len()).unwrap_or(u32::MAX),
-    ));
+    out.extend_from_slice(&body_frame_header(channel, u32::try_from(chunk.len()).unwrap_or(u32::MAX)));
     out.extend_from_slice(chunk);
     out.push(FRAME_END);
 }
@@ -278,10 +228,7 @@ fn encode_body_frame(out: &mut Vec<u8>, channel: u16, chunk: &[u8]) {
 pub fn body_bytes_per_frame(frame_max: u32) -> usize {
     let frame_max = if frame_max == 0 { u32::MAX } else { frame_max };
     let overhead = FRAME_OVERHEAD_BYTES;
-    usize::try_from(frame_max)
-        .unwrap_or(usize::MAX)
-        .saturating_sub(overhead)
-        .max(1)
+    usize::try_from(frame_max).unwrap_or(usize::MAX).saturating_sub(overhead).max(1)
 }
 
 /// The seven bytes before `len` bytes of body; [`FRAME_END`] follows them. For vectored writes.

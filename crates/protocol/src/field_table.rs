@@ -16,9 +16,7 @@ use crate::error::{DecodeError, DecodeErrorKind, EncodeError, Place};
 use crate::method::clip_short;
 use crate::read::{Read, long_string, short_string};
 use crate::table_walker::{check_array, check_table};
-use nom::number::complete::{
-    be_f32, be_f64, be_i8, be_i16, be_i32, be_i64, be_u8, be_u16, be_u32, be_u64,
-};
+use nom::number::complete::{be_f32, be_f64, be_i8, be_i16, be_i32, be_i64, be_u8, be_u16, be_u32, be_u64};
 
 /// One value, borrowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -130,19 +128,13 @@ impl<'a> FieldValue<'a> {
             Self::I64(value) => AMQPValue::LongLongInt(value),
             Self::F32(value) => AMQPValue::Float(value),
             Self::F64(value) => AMQPValue::Double(value),
-            Self::Decimal { scale, value } => {
-                AMQPValue::DecimalValue(amqp::DecimalValue { scale, value })
-            }
+            Self::Decimal { scale, value } => AMQPValue::DecimalValue(amqp::DecimalValue { scale, value }),
             Self::LongString(bytes) => AMQPValue::LongString(bytes.into()),
             Self::Bytes(bytes) => AMQPValue::ByteArray(bytes.into()),
             Self::Timestamp(value) => AMQPValue::Timestamp(value),
-            Self::Array(array) => AMQPValue::FieldArray(
-                array
-                    .iter()
-                    .map(FieldValue::to_amqp)
-                    .collect::<Vec<_>>()
-                    .into(),
-            ),
+            Self::Array(array) => {
+                AMQPValue::FieldArray(array.iter().map(FieldValue::to_amqp).collect::<Vec<_>>().into())
+            }
             Self::Table(table) => AMQPValue::FieldTable(table.to_amqp()),
             Self::Void => AMQPValue::Void,
         }
@@ -199,9 +191,7 @@ impl<'a> FieldTable<'a> {
 
     /// The first value of that name.
     pub fn get(&self, name: &[u8]) -> Option<FieldValue<'a>> {
-        self.iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value)
+        self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
     /// A copy of the content without the fields of that name; the others byte for byte.
@@ -226,10 +216,7 @@ impl<'a> FieldTable<'a> {
     pub fn to_amqp(&self) -> amqp::FieldTable {
         let mut table = amqp::FieldTable::default();
         for (name, value) in self.iter() {
-            table.insert(
-                amqp::short_string(&String::from_utf8_lossy(name)),
-                value.to_amqp(),
-            );
+            table.insert(amqp::short_string(&String::from_utf8_lossy(name)), value.to_amqp());
         }
         table
     }
@@ -334,10 +321,8 @@ fn read_value(input: &[u8]) -> Read<'_, FieldValue<'_>> {
         b'S' => long_string(input).map(|(rest, bytes)| (rest, FieldValue::LongString(bytes))),
         b'x' => long_string(input).map(|(rest, bytes)| (rest, FieldValue::Bytes(bytes))),
         b'T' => be_u64(input).map(|(rest, value)| (rest, FieldValue::Timestamp(value))),
-        b'A' => long_string(input)
-            .map(|(rest, content)| (rest, FieldValue::Array(FieldArray { content }))),
-        b'F' => long_string(input)
-            .map(|(rest, content)| (rest, FieldValue::Table(FieldTable { content }))),
+        b'A' => long_string(input).map(|(rest, content)| (rest, FieldValue::Array(FieldArray { content }))),
+        b'F' => long_string(input).map(|(rest, content)| (rest, FieldValue::Table(FieldTable { content }))),
         b'V' => Ok((input, FieldValue::Void)),
         _ => Err(nom::Err::Error(())),
     }
@@ -367,8 +352,7 @@ impl TableWriter {
     pub fn put(&mut self, name: &[u8], value: &FieldValue<'_>) -> Result<&mut Self, EncodeError> {
         let before = self.content.len();
         let name = clip_short(name);
-        self.content
-            .push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+        self.content.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
         self.content.extend_from_slice(name);
         if let Err(error) = value.write_to(&mut self.content) {
             self.content.truncate(before);
@@ -457,10 +441,9 @@ fn write_amqp_value(value: &AMQPValue, out: &mut Vec<u8>, depth: usize) -> Optio
         AMQPValue::LongLongInt(value) => FieldValue::I64(*value),
         AMQPValue::Float(value) => FieldValue::F32(*value),
         AMQPValue::Double(value) => FieldValue::F64(*value),
-        AMQPValue::DecimalValue(decimal) => FieldValue::Decimal {
-            scale: decimal.scale,
-            value: decimal.value,
-        },
+        AMQPValue::DecimalValue(decimal) => {
+            FieldValue::Decimal { scale: decimal.scale, value: decimal.value }
+        }
         AMQPValue::ShortString(text) => FieldValue::LongString(text.as_str().as_bytes()),
         AMQPValue::LongString(bytes) => FieldValue::LongString(bytes.as_bytes()),
         AMQPValue::ByteArray(bytes) => FieldValue::Bytes(bytes.as_slice()),
@@ -484,11 +467,7 @@ fn write_amqp_value(value: &AMQPValue, out: &mut Vec<u8>, depth: usize) -> Optio
 }
 
 /// Appends a container: its letter, its length, and the content that `write` makes.
-fn write_nested(
-    out: &mut Vec<u8>,
-    letter: u8,
-    write: impl FnOnce(&mut Vec<u8>) -> Option<()>,
-) -> Option<()> {
+fn write_nested(out: &mut Vec<u8>, letter: u8, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
     let mut content = Vec::new();
     write(&mut content)?;
     put_long(out, letter, &content).ok()

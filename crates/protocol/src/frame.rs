@@ -58,30 +58,22 @@ pub struct Frame<'a> {
 
 /// The first frame in `buf` and the bytes it takes there; `None` when more bytes are needed.
 ///
-/// `max_frame_bytes` counts the whole frame, payload and 8. A frame announced as larger is refused on
-/// its 7-byte header, before anything of it is buffered.
+/// `max_frame_bytes` is the agreed frame_max: the whole frame, payload and 8. As RabbitMQ does, 8 more are
+/// let pass, for clients that counted the payload alone. A frame announced as larger is refused on its
+/// 7-byte header, before anything of it is buffered.
 ///
 /// # Errors
-/// 501 for an unknown type octet, too large a frame or a wrong end octet, as RabbitMQ answers.
+/// 501 for an unknown type octet, too large a frame, a wrong end octet or a heartbeat with a payload.
 #[inline]
-pub fn parse_frame(
-    buf: &[u8],
-    max_frame_bytes: u32,
-) -> Result<Option<(Frame<'_>, usize)>, DecodeError> {
+pub fn parse_frame(buf: &[u8], max_frame_bytes: u32) -> Result<Option<(Frame<'_>, usize)>, DecodeError> {
     let Some(header) = buf.first_chunk::<FRAME_HEADER_BYTES>() else {
         return Ok(None);
     };
     let [octet, channel_high, channel_low, size @ ..] = *header;
     let size = u32::from_be_bytes(size);
-    let limit = payload_limit(max_frame_bytes);
-    if size > limit {
-        return Err(frame_error(
-            DecodeErrorKind::FrameTooLarge {
-                payload: size,
-                limit,
-            },
-            3,
-        ));
+    if size > max_frame_bytes {
+        let limit = payload_limit(max_frame_bytes);
+        return Err(frame_error(DecodeErrorKind::FrameTooLarge { payload: size, limit }, 3));
     }
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let end = FRAME_HEADER_BYTES.saturating_add(size);
@@ -92,17 +84,13 @@ pub fn parse_frame(
         return Err(frame_error(DecodeErrorKind::BadFrameEnd(end_octet), end));
     }
     let Some(kind) = FrameKind::from_octet(octet) else {
-        return Err(frame_error(DecodeErrorKind::UnknownFrameType(octet), 0));
+        return Err(frame_error(DecodeErrorKind::UnknownFrame(octet), end));
     };
+    if kind == FrameKind::Heartbeat && !payload.is_empty() {
+        return Err(frame_error(DecodeErrorKind::UnknownFrame(octet), end));
+    }
     let channel = u16::from_be_bytes([channel_high, channel_low]);
-    Ok(Some((
-        Frame {
-            kind,
-            channel,
-            payload,
-        },
-        end.saturating_add(1),
-    )))
+    Ok(Some((Frame { kind, channel, payload }, end.saturating_add(1))))
 }
 
 /// Bytes still missing from the frame at the start of `buf`; 0 when it is whole.
@@ -114,8 +102,7 @@ pub fn frame_bytes_needed(buf: &[u8]) -> usize {
         return FRAME_OVERHEAD_BYTES.saturating_sub(buf.len());
     };
     let size = usize::try_from(u32::from_be_bytes(*size)).unwrap_or(usize::MAX);
-    size.saturating_add(FRAME_OVERHEAD_BYTES)
-        .saturating_sub(buf.len())
+    size.saturating_add(FRAME_OVERHEAD_BYTES).saturating_sub(buf.len())
 }
 
 /// Payload bytes of the largest frame of `max_frame_bytes` in all.
@@ -138,16 +125,9 @@ mod tests {
     fn a_frame_is_found_only_when_whole() {
         for cut in 0..ACK.len() {
             assert_eq!(parse_frame(&ACK[..cut], 4096), Ok(None), "cut at {cut}");
-            assert_eq!(
-                cut + frame_bytes_needed(&ACK[..cut]),
-                if cut < 7 { 8 } else { ACK.len() }
-            );
+            assert_eq!(cut + frame_bytes_needed(&ACK[..cut]), if cut < 7 { 8 } else { ACK.len() });
         }
-        let frame = Frame {
-            kind: FrameKind::Method,
-            channel: 7,
-            payload: &ACK[7..11],
-        };
+        let frame = Frame { kind: FrameKind::Method, channel: 7, payload: &ACK[7..11] };
         assert_eq!(parse_frame(&ACK, 4096), Ok(Some((frame, 12))));
         assert_eq!(frame_bytes_needed(&ACK), 0);
     }
@@ -155,32 +135,14 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_as_early_as_it_is_seen() {
         let table: [(&[u8], DecodeErrorKind, usize); 4] = [
-            (
-                &[1, 0, 0, 0, 0, 15, 249],
-                DecodeErrorKind::FrameTooLarge {
-                    payload: 4089,
-                    limit: 4088,
-                },
-                3,
-            ),
+            (&[1, 0, 0, 0, 0, 16, 1], DecodeErrorKind::FrameTooLarge { payload: 4097, limit: 4088 }, 3),
             (
                 &[3, 0, 1, 255, 255, 255, 255],
-                DecodeErrorKind::FrameTooLarge {
-                    payload: u32::MAX,
-                    limit: 4088,
-                },
+                DecodeErrorKind::FrameTooLarge { payload: u32::MAX, limit: 4088 },
                 3,
             ),
-            (
-                &[8, 0, 0, 0, 0, 0, 0, 0xCD],
-                DecodeErrorKind::BadFrameEnd(0xCD),
-                7,
-            ),
-            (
-                &[4, 0, 0, 0, 0, 0, 0, FRAME_END],
-                DecodeErrorKind::UnknownFrameType(4),
-                0,
-            ),
+            (&[8, 0, 0, 0, 0, 0, 0, 0xCD], DecodeErrorKind::BadFrameEnd(0xCD), 7),
+            (&[4, 0, 0, 0, 0, 0, 0, FRAME_END], DecodeErrorKind::UnknownFrame(4), 7),
         ];
         for (bytes, kind, offset) in table {
             let error = parse_frame(bytes, 4096).unwrap_err();
@@ -190,11 +152,11 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_exactly_the_maximum_passes() {
-        let mut bytes = vec![3, 0, 1, 0, 0, 15, 248];
-        bytes.resize(7 + 4088, 0);
+    fn a_payload_of_frame_max_passes_and_no_more() {
+        let mut bytes = vec![3, 0, 1, 0, 0, 16, 0];
+        bytes.resize(7 + 4096, 0);
         bytes.push(FRAME_END);
-        assert_eq!(parse_frame(&bytes, 4096).unwrap().unwrap().1, 4096);
+        assert_eq!(parse_frame(&bytes, 4096).unwrap().unwrap().1, 4104);
         assert!(parse_frame(&bytes, 4095).is_err());
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::error::{DecodeError, DecodeErrorKind, Place};
 use crate::read::{self, long_string, offset_of, short_string};
-use crate::table_walker::check_table;
+use crate::table_walker::check_text_table;
 use nom::bytes::complete::take;
 
 use self::Field::{Bits, Long, Octet, Short, Table, U16, U32, U64};
@@ -44,28 +44,13 @@ pub struct Layout {
     pub fields: &'static [Field],
 }
 
-const fn method(
-    class_id: u16,
-    method_id: u16,
-    name: &'static str,
-    fields: &'static [Field],
-) -> Layout {
-    Layout {
-        class_id,
-        method_id,
-        name,
-        fields,
-    }
+const fn method(class_id: u16, method_id: u16, name: &'static str, fields: &'static [Field]) -> Layout {
+    Layout { class_id, method_id, name, fields }
 }
 
 /// Every method of AMQP 0-9-1 as RabbitMQ speaks it, by class id, then method id.
 pub const METHODS: [Layout; 66] = [
-    method(
-        10,
-        10,
-        "connection.start",
-        &[Octet, Octet, Table, Long, Long],
-    ),
+    method(10, 10, "connection.start", &[Octet, Octet, Table, Long, Long]),
     method(10, 11, "connection.start-ok", &[Table, Short, Long, Short]),
     method(10, 20, "connection.secure", &[Long]),
     method(10, 21, "connection.secure-ok", &[Long]),
@@ -87,37 +72,17 @@ pub const METHODS: [Layout; 66] = [
     method(20, 41, "channel.close-ok", &[]),
     method(30, 10, "access.request", &[Short, Bits]),
     method(30, 11, "access.request-ok", &[U16]),
-    method(
-        40,
-        10,
-        "exchange.declare",
-        &[U16, Short, Short, Bits, Table],
-    ),
+    method(40, 10, "exchange.declare", &[U16, Short, Short, Bits, Table]),
     method(40, 11, "exchange.declare-ok", &[]),
     method(40, 20, "exchange.delete", &[U16, Short, Bits]),
     method(40, 21, "exchange.delete-ok", &[]),
-    method(
-        40,
-        30,
-        "exchange.bind",
-        &[U16, Short, Short, Short, Bits, Table],
-    ),
+    method(40, 30, "exchange.bind", &[U16, Short, Short, Short, Bits, Table]),
     method(40, 31, "exchange.bind-ok", &[]),
-    method(
-        40,
-        40,
-        "exchange.unbind",
-        &[U16, Short, Short, Short, Bits, Table],
-    ),
+    method(40, 40, "exchange.unbind", &[U16, Short, Short, Short, Bits, Table]),
     method(40, 51, "exchange.unbind-ok", &[]),
     method(50, 10, "queue.declare", &[U16, Short, Bits, Table]),
     method(50, 11, "queue.declare-ok", &[Short, U32, U32]),
-    method(
-        50,
-        20,
-        "queue.bind",
-        &[U16, Short, Short, Short, Bits, Table],
-    ),
+    method(50, 20, "queue.bind", &[U16, Short, Short, Short, Bits, Table]),
     method(50, 21, "queue.bind-ok", &[]),
     method(50, 30, "queue.purge", &[U16, Short, Bits]),
     method(50, 31, "queue.purge-ok", &[U32]),
@@ -155,8 +120,7 @@ pub const METHODS: [Layout; 66] = [
 
 /// The method of these ids.
 pub fn find(class_id: u16, method_id: u16) -> Option<&'static Layout> {
-    let at =
-        METHODS.binary_search_by_key(&(class_id, method_id), |row| (row.class_id, row.method_id));
+    let at = METHODS.binary_search_by_key(&(class_id, method_id), |row| (row.class_id, row.method_id));
     METHODS.get(at.ok()?)
 }
 
@@ -170,8 +134,8 @@ pub fn method_name(class_id: u16, method_id: u16) -> &'static str {
 /// Short strings must be UTF-8, since the cold methods hold them as text; long strings are bytes.
 ///
 /// # Errors
-/// 502 for a value that reaches beyond the end, bytes left over, or text that is not UTF-8; what
-/// [`check_table`] says of a table.
+/// 501 for a value that reaches beyond the end, bytes left over, or text that is not UTF-8; what
+/// [`check_text_table`] says of a table.
 pub fn check_method(layout: &Layout, arguments: &[u8]) -> Result<(), DecodeError> {
     let mut rest = arguments;
     for field in layout.fields {
@@ -186,10 +150,7 @@ pub fn check_method(layout: &Layout, arguments: &[u8]) -> Result<(), DecodeError
     if rest.is_empty() {
         Ok(())
     } else {
-        Err(method_error(
-            DecodeErrorKind::TrailingBytes,
-            offset_of(arguments, rest),
-        ))
+        Err(method_error(DecodeErrorKind::TrailingBytes, offset_of(arguments, rest)))
     }
 }
 
@@ -220,7 +181,7 @@ fn skip_field(field: Field, input: &[u8]) -> Result<&[u8], Fault> {
         Long => long_string(input)?.0,
         Table => {
             let (rest, table) = long_string(input)?;
-            check_table(table).map_err(Fault::Table)?;
+            check_text_table(table).map_err(Fault::Table)?;
             rest
         }
     })

@@ -25,16 +25,8 @@ pub const GARBAGE_REPLY: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
 const HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
 
 /// First words of an HTTP request.
-const HTTP_METHODS: [&[u8]; 8] = [
-    b"GET ",
-    b"HEAD ",
-    b"POST ",
-    b"PUT ",
-    b"PATCH ",
-    b"DELETE ",
-    b"CONNECT ",
-    b"OPTIONS ",
-];
+const HTTP_METHODS: [&[u8]; 8] =
+    [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"CONNECT ", b"OPTIONS "];
 
 /// Judges the first bytes of a connection, as RabbitMQ 4.0.5 does: never before there are eight.
 ///
@@ -47,9 +39,7 @@ pub fn check_protocol_header(buf: &[u8]) -> HeaderVerdict {
     match *header {
         PROTOCOL_HEADER | HEADER_0_9 => HeaderVerdict::Amqp091,
         GARBAGE_REPLY => HeaderVerdict::Reply(PROTOCOL_HEADER),
-        [b'A', b'M', b'Q', b'P', 0, 0, minor, _] if minor >= 9 => {
-            HeaderVerdict::Reply(PROTOCOL_HEADER)
-        }
+        [b'A', b'M', b'Q', b'P', 0, 0, minor, _] if minor >= 9 => HeaderVerdict::Reply(PROTOCOL_HEADER),
         [0x16, 0x03, ..] => HeaderVerdict::Tls,
         other if HTTP_METHODS.iter().any(|method| other.starts_with(method)) => HeaderVerdict::Http,
         _ => HeaderVerdict::Reply(GARBAGE_REPLY),

@@ -110,16 +110,10 @@ pub(super) fn decode(method_id: u16, arguments: &[u8]) -> Option<Result<Method<'
 
 /// Reads all of `arguments` with `reader`: nothing may be missing or left over.
 #[inline]
-fn whole<'a, T>(
-    arguments: &'a [u8],
-    reader: impl Fn(&'a [u8]) -> Read<'a, T>,
-) -> Result<T, DecodeError> {
+fn whole<'a, T>(arguments: &'a [u8], reader: impl Fn(&'a [u8]) -> Read<'a, T>) -> Result<T, DecodeError> {
     match reader(arguments) {
         Ok(([], value)) => Ok(value),
-        Ok((rest, _)) => Err(method_error(
-            DecodeErrorKind::TrailingBytes,
-            offset_of(arguments, rest),
-        )),
+        Ok((rest, _)) => Err(method_error(DecodeErrorKind::TrailingBytes, offset_of(arguments, rest))),
         Err(_) => Err(method_error(DecodeErrorKind::Truncated, arguments.len())),
     }
 }
@@ -140,52 +134,25 @@ fn publish(input: &[u8]) -> Read<'_, Publish<'_>> {
     let (input, routing_key) = short_string(input)?;
     let (input, bits) = be_u8(input)?;
     let (mandatory, immediate) = (bit(bits, 0), bit(bits, 1));
-    Ok((
-        input,
-        Publish {
-            exchange,
-            routing_key,
-            mandatory,
-            immediate,
-        },
-    ))
+    Ok((input, Publish { exchange, routing_key, mandatory, immediate }))
 }
 
 fn ack(input: &[u8]) -> Read<'_, Ack> {
     let (input, delivery_tag) = be_u64(input)?;
     let (input, bits) = be_u8(input)?;
-    Ok((
-        input,
-        Ack {
-            delivery_tag,
-            multiple: bit(bits, 0),
-        },
-    ))
+    Ok((input, Ack { delivery_tag, multiple: bit(bits, 0) }))
 }
 
 fn nack(input: &[u8]) -> Read<'_, Nack> {
     let (input, delivery_tag) = be_u64(input)?;
     let (input, bits) = be_u8(input)?;
-    Ok((
-        input,
-        Nack {
-            delivery_tag,
-            multiple: bit(bits, 0),
-            requeue: bit(bits, 1),
-        },
-    ))
+    Ok((input, Nack { delivery_tag, multiple: bit(bits, 0), requeue: bit(bits, 1) }))
 }
 
 fn reject(input: &[u8]) -> Read<'_, Reject> {
     let (input, delivery_tag) = be_u64(input)?;
     let (input, bits) = be_u8(input)?;
-    Ok((
-        input,
-        Reject {
-            delivery_tag,
-            requeue: bit(bits, 0),
-        },
-    ))
+    Ok((input, Reject { delivery_tag, requeue: bit(bits, 0) }))
 }
 
 fn deliver(input: &[u8]) -> Read<'_, Deliver<'_>> {
@@ -195,16 +162,7 @@ fn deliver(input: &[u8]) -> Read<'_, Deliver<'_>> {
     let (input, exchange) = short_string(input)?;
     let (input, routing_key) = short_string(input)?;
     let redelivered = bit(bits, 0);
-    Ok((
-        input,
-        Deliver {
-            consumer_tag,
-            delivery_tag,
-            redelivered,
-            exchange,
-            routing_key,
-        },
-    ))
+    Ok((input, Deliver { consumer_tag, delivery_tag, redelivered, exchange, routing_key }))
 }
 
 fn get_ok(input: &[u8]) -> Read<'_, GetOk<'_>> {
@@ -214,16 +172,7 @@ fn get_ok(input: &[u8]) -> Read<'_, GetOk<'_>> {
     let (input, routing_key) = short_string(input)?;
     let (input, message_count) = be_u32(input)?;
     let redelivered = bit(bits, 0);
-    Ok((
-        input,
-        GetOk {
-            delivery_tag,
-            redelivered,
-            exchange,
-            routing_key,
-            message_count,
-        },
-    ))
+    Ok((input, GetOk { delivery_tag, redelivered, exchange, routing_key, message_count }))
 }
 
 fn returned(input: &[u8]) -> Read<'_, Return<'_>> {
@@ -231,13 +180,5 @@ fn returned(input: &[u8]) -> Read<'_, Return<'_>> {
     let (input, reply_text) = short_string(input)?;
     let (input, exchange) = short_string(input)?;
     let (input, routing_key) = short_string(input)?;
-    Ok((
-        input,
-        Return {
-            reply_code,
-            reply_text,
-            exchange,
-            routing_key,
-        },
-    ))
+    Ok((input, Return { reply_code, reply_text, exchange, routing_key }))
 }

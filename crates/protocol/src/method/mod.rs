@@ -5,7 +5,7 @@ mod hot;
 pub use hot::{Ack, Deliver, GetOk, Nack, Publish, Reject, Return};
 
 use crate::amqp::AMQPClass;
-use crate::constants::{basic_method_id, class_id};
+use crate::constants::{FRAME_METHOD, basic_method_id, class_id};
 use crate::error::{DecodeError, DecodeErrorKind, Place};
 use crate::layout::{self, check_method};
 use crate::limits::SHORT_STRING_BYTES;
@@ -52,26 +52,18 @@ impl Method<'_> {
 /// Decodes a method frame's payload.
 ///
 /// # Errors
-/// [`DecodeErrorKind::UnknownMethod`] for ids that no method has; 502 for arguments that are cut short,
-/// left over or not UTF-8; what [`check_table`](crate::table_walker::check_table) says of a table. The
-/// error carries class and method.
+/// [`DecodeErrorKind::UnknownMethod`] (540) for ids that no method has; 501 for arguments that are cut
+/// short, left over or, in a cold method, not UTF-8, and for tables beyond the bounds. The error carries
+/// class and method.
 pub fn decode_method(payload: &[u8]) -> Result<Method<'_>, DecodeError> {
     let Some((&[class_high, class_low, method_high, method_low], arguments)) =
         payload.split_first_chunk::<4>()
     else {
-        return Err(DecodeError::new(
-            DecodeErrorKind::Truncated,
-            Place::Method,
-            0,
-        ));
+        return Err(DecodeError::new(DecodeErrorKind::UnknownFrame(FRAME_METHOD), Place::Method, 0));
     };
     let class = u16::from_be_bytes([class_high, class_low]);
     let method = u16::from_be_bytes([method_high, method_low]);
-    let hot = if class == class_id::BASIC {
-        hot::decode(method, arguments)
-    } else {
-        None
-    };
+    let hot = if class == class_id::BASIC { hot::decode(method, arguments) } else { None };
     match hot {
         Some(decoded) => decoded.map_err(|error| error.in_method(class, method)),
         None => decode_cold(class, method, payload, arguments),
