@@ -1,0 +1,255 @@
+//! The data directory: one owner, one identity, one layout.
+//!
+//! ```text
+//! leveret-data/            0700
+//!   lock                   held with flock while the broker runs; names its process
+//!   identity               log id, format version, slot size; written once
+//!   log/slot-0000000001    the log
+//!   definitions/           sled's own folder
+//!   definitions.json       the definitions' export
+//! ```
+//!
+//! Owns those names and the identity file. Does not read the log.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::disk::Disk;
+use crate::error::StorageError;
+use crate::format::{BLOCK, FORMAT_VERSION, LogId};
+
+const SMALLEST_SLOT: u64 = 1 << 20;
+const LARGEST_SLOT: u64 = 64 << 20;
+/// The log does not run in less: a batch must fit in half a slot with room to spare.
+const LEAST_SLOT: u64 = 16 * BLOCK;
+const DEFAULT_BATCH: u64 = 4 << 20;
+
+/// What an operator may choose about storage.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StorageOptions {
+    /// Bytes of a slot, for a new store only; by default 1/64 of the file system, 1 to 64 MiB.
+    pub slot_bytes: Option<u64>,
+    /// Most bytes of a batch; by default 4 MiB, never more than half a slot.
+    pub batch_bytes: Option<u64>,
+}
+
+/// A data directory that this process owns. The lock is released when it is dropped.
+#[derive(Debug)]
+pub struct DataDir<D: Disk> {
+    disk: D,
+    root: PathBuf,
+    _lock: D::Lock,
+    identity: Identity,
+    options: StorageOptions,
+    is_new: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    log: LogId,
+    slot_bytes: u64,
+}
+
+impl<D: Disk> DataDir<D> {
+    /// Takes ownership of a data directory, creating it if it is not there.
+    ///
+    /// # Errors
+    /// `Locked` at once if another process has it; `Version` if a newer version wrote it (nothing was
+    /// touched); `Corrupt` if its identity is damaged; `Io`.
+    pub fn open(disk: D, root: &Path, options: StorageOptions) -> Result<Self, StorageError> {
+        disk.create_folder(root).map_err(StorageError::io(root, "create folder"))?;
+        let lock = take_lock(&disk, root)?;
+        let path = root.join("identity");
+        let (identity, is_new) = match disk.read_all(&path) {
+            Ok(bytes) => (Identity::parse(&bytes, &path)?, false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (Identity::fresh(&disk, root, &options)?, true)
+            }
+            Err(error) => return Err(StorageError::io(&path, "read")(error)),
+        };
+        Ok(Self { disk, root: root.to_owned(), _lock: lock, identity, options, is_new })
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where sled keeps its files.
+    #[must_use]
+    pub fn definitions_folder(&self) -> PathBuf {
+        self.root.join("definitions")
+    }
+
+    /// The log's own name, random when the store was made.
+    #[must_use]
+    pub fn log_id(&self) -> [u8; 16] {
+        self.identity.log
+    }
+
+    /// Whether no log was ever started here.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Bytes of a slot of this store.
+    #[must_use]
+    pub fn slot_bytes(&self) -> u64 {
+        self.identity.slot_bytes
+    }
+
+    /// Most bytes of a batch.
+    #[must_use]
+    pub fn batch_bytes(&self) -> u64 {
+        let most = self.identity.slot_bytes / 2;
+        self.options.batch_bytes.unwrap_or(DEFAULT_BATCH).clamp(BLOCK, most)
+    }
+
+    pub(crate) fn disk(&self) -> &D {
+        &self.disk
+    }
+
+    pub(crate) fn log_folder(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    pub(crate) fn export_path(&self) -> PathBuf {
+        self.root.join("definitions.json")
+    }
+
+    /// Makes the identity durable, once the log it names exists.
+    pub(crate) fn write_identity(&self) -> Result<(), StorageError> {
+        let path = self.root.join("identity");
+        self.disk.replace(&path, self.identity.print().as_bytes()).map_err(StorageError::io(&path, "write"))
+    }
+}
+
+fn take_lock<D: Disk>(disk: &D, root: &Path) -> Result<D::Lock, StorageError> {
+    let path = root.join("lock");
+    match disk.lock(&path).map_err(StorageError::io(&path, "lock"))? {
+        Some(lock) => {
+            note_owner(disk, &path).map_err(StorageError::io(&path, "write"))?;
+            Ok(lock)
+        }
+        None => {
+            let text = disk.read_all(&path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let owner = match text.trim() {
+                "" => String::new(),
+                pid => format!(" ({pid})"),
+            };
+            Err(StorageError::Locked { file: path, owner })
+        }
+    }
+}
+
+/// For people only: the lock itself is the kernel's.
+fn note_owner<D: Disk>(disk: &D, path: &Path) -> io::Result<()> {
+    let file = match disk.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    disk.truncate(&file, 0)?;
+    disk.write_at(&file, 0, format!("process {}\n", std::process::id()).as_bytes())
+}
+
+impl Identity {
+    fn fresh<D: Disk>(disk: &D, root: &Path, options: &StorageOptions) -> Result<Self, StorageError> {
+        let log = disk.entropy().map_err(StorageError::io(root, "read entropy"))?;
+        let slot_bytes = match options.slot_bytes {
+            Some(bytes) => bytes.max(LEAST_SLOT),
+            None => {
+                let space = disk.space(root).map_err(StorageError::io(root, "read free space"))?;
+                (space.total / 64).clamp(SMALLEST_SLOT, LARGEST_SLOT)
+            }
+        };
+        Ok(Self { log, slot_bytes: slot_bytes.next_multiple_of(BLOCK) })
+    }
+
+    fn print(&self) -> String {
+        let log: String = self.log.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = format!("leveret\nformat {FORMAT_VERSION}\nlog {log}\nslot_bytes {}\n", self.slot_bytes);
+        format!("{text}check {:08x}\n", crc32fast::hash(text.as_bytes()))
+    }
+
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self, StorageError> {
+        let damaged = |why: &str| StorageError::corrupt(path, 0, format!("the identity of the store {why}"));
+        let text = str::from_utf8(bytes).map_err(|_| damaged("is not text"))?;
+        let field = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+                .ok_or_else(|| damaged("is cut"))
+        };
+        if !text.starts_with("leveret\n") {
+            return Err(damaged("is not ours"));
+        }
+        let found: u32 = field("format")?.parse().map_err(|_| damaged("has no format"))?;
+        if found != u32::from(FORMAT_VERSION) {
+            return Err(StorageError::Version {
+                file: path.to_owned(),
+                found,
+                supported: FORMAT_VERSION.into(),
+            });
+        }
+        let (checked, _) = text.split_once("check ").ok_or_else(|| damaged("is cut"))?;
+        if field("check")? != format!("{:08x}", crc32fast::hash(checked.as_bytes())) {
+            return Err(damaged("fails its checksum"));
+        }
+        let log =
+            u128::from_str_radix(field("log")?, 16).map_err(|_| damaged("has no log id"))?.to_be_bytes();
+        let slot_bytes: u64 = field("slot_bytes")?.parse().map_err(|_| damaged("has no slot size"))?;
+        if slot_bytes < LEAST_SLOT || !slot_bytes.is_multiple_of(BLOCK) {
+            return Err(damaged("has an impossible slot size"));
+        }
+        Ok(Self { log, slot_bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{MemoryDisk, RealDisk};
+
+    #[test]
+    fn an_identity_reads_back_and_any_changed_byte_is_refused() {
+        let path = Path::new("/identity");
+        let identity = Identity { log: *b"0123456789abcdef", slot_bytes: 1 << 20 };
+        let text = identity.print();
+        assert_eq!(Identity::parse(text.as_bytes(), path).unwrap(), identity);
+        for at in 0..text.len() - 1 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            assert!(Identity::parse(&bytes, path).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_by_its_number() {
+        let text = Identity { log: [7; 16], slot_bytes: 1 << 20 }.print().replace("format 1", "format 9");
+        let error = Identity::parse(text.as_bytes(), Path::new("/identity")).unwrap_err();
+        assert!(matches!(error, StorageError::Version { found: 9, supported: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn the_second_owner_is_told_who_has_the_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = DataDir::open(RealDisk, folder.path(), StorageOptions::default()).unwrap();
+        let error = DataDir::open(RealDisk, folder.path(), StorageOptions::default()).unwrap_err();
+        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+        drop(first);
+        assert!(DataDir::open(RealDisk, folder.path(), StorageOptions::default()).is_ok());
+    }
+
+    #[test]
+    fn the_slot_size_follows_the_file_system_within_its_bounds() {
+        for (total, slot) in [(1 << 20, 1 << 20), (128 << 20, 2 << 20), (1 << 40, 64 << 20)] {
+            let disk = MemoryDisk::new(1);
+            disk.set_capacity(Some(total));
+            let dir = DataDir::open(disk, Path::new("/d"), StorageOptions::default()).unwrap();
+            assert_eq!(dir.slot_bytes(), slot);
+            assert!(dir.batch_bytes() <= slot / 2);
+        }
+    }
+}

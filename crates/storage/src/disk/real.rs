@@ -1,0 +1,193 @@
+//! The real file system, by the standard library and rustix.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Read};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::io::Errno;
+
+use super::{Disk, Space};
+
+/// Linux takes at most this many parts in one vectored write.
+const MOST_PARTS: usize = 1024;
+
+/// The file system of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealDisk;
+
+/// A lock file held with `flock`; the kernel releases it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct RealLock {
+    _file: File,
+}
+
+impl Disk for RealDisk {
+    type File = File;
+    type Lock = RealLock;
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(path)
+    }
+
+    fn create(&self, path: &Path, allocate: u64) -> io::Result<File> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        self.extend(&file, allocate)?;
+        Ok(file)
+    }
+
+    fn extend(&self, file: &File, length: u64) -> io::Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length) {
+            Ok(()) => Ok(()),
+            // File systems without allocation: zeros take the room instead.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill_with_zeros(file, length),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn write_at(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+
+    fn write_vectored_at(
+        &self,
+        file: &File,
+        mut offset: u64,
+        mut parts: &mut [IoSlice<'_>],
+    ) -> io::Result<()> {
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            let at_once = parts.get(..MOST_PARTS).unwrap_or(parts);
+            match rustix::io::pwritev(file, at_once, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    IoSlice::advance_slices(&mut parts, written);
+                    offset += written as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, file: &File, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        file.read_exact_at(into, offset)
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
+    }
+
+    fn sync_data(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        File::open(folder)?.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn length(&self, file: &File) -> io::Result<u64> {
+        Ok(file.metadata()?.len())
+    }
+
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    }
+
+    fn space(&self, folder: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(folder)?;
+        Ok(Space {
+            total: found.f_blocks.saturating_mul(found.f_frsize),
+            available: found.f_bavail.saturating_mul(found.f_frsize),
+        })
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<RealLock>> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(RealLock { _file: file })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn entropy(&self) -> io::Result<[u8; 16]> {
+        let mut bytes = [0; 16];
+        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+fn fill_with_zeros(file: &File, length: u64) -> io::Result<()> {
+    let zeros = vec![0; 1 << 20];
+    let mut at = file.metadata()?.len();
+    while at < length {
+        let some = (length - at).min(zeros.len() as u64);
+        let part = zeros.get(..usize::try_from(some).unwrap_or(zeros.len())).unwrap_or(&zeros);
+        file.write_all_at(part, at)?;
+        at += part.len() as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectored_writes_longer_than_the_kernel_takes_arrive_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("many");
+        let file = RealDisk.create(&path, 4096).unwrap();
+        let bytes: Vec<u8> = (0..3000u32).flat_map(|n| n.to_le_bytes()).collect();
+        let mut parts: Vec<IoSlice<'_>> = bytes.chunks(4).map(IoSlice::new).collect();
+        RealDisk.write_vectored_at(&file, 100, &mut parts).unwrap();
+        let mut back = vec![0; bytes.len()];
+        RealDisk.read_at(&file, 100, &mut back).unwrap();
+        assert_eq!(back, bytes);
+    }
+
+    #[test]
+    fn a_lock_is_held_once_and_released_when_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = RealDisk.lock(&path).unwrap();
+        assert!(first.is_some());
+        assert!(RealDisk.lock(&path).unwrap().is_none());
+        drop(first);
+        assert!(RealDisk.lock(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_created_file_is_allocated_and_zero_and_never_replaces_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slot");
+        let file = RealDisk.create(&path, 8192).unwrap();
+        assert_eq!(RealDisk.length(&file).unwrap(), 8192);
+        assert_eq!(RealDisk.read_all(&path).unwrap(), vec![0; 8192]);
+        assert_eq!(RealDisk.create(&path, 1).err().map(|e| e.kind()), Some(io::ErrorKind::AlreadyExists));
+    }
+}

@@ -1,0 +1,369 @@
+//! What has been appended and not yet written.
+//!
+//! A plain struct behind its owner's mutex: no IO, no clock, no allocation per record once its buffers
+//! have grown. Small payloads are copied, large ones kept by reference. It also finds the places where
+//! what was gathered is cut into batches, so that the writer never looks at a record.
+
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+use crate::format::{self, RECORD_HEAD};
+use crate::record::{BodyRef, Extras, GroupId, Kind, MessageFlags, Payload, Position, SettleReason};
+
+/// Segments below this are cheaper to copy than to write from where they lie.
+const COPY_BELOW: usize = 4096;
+/// Ranges or changes beyond this go into another record.
+const RANGES_PER_RECORD: usize = 16_384;
+/// A buffer that grew beyond this by one burst is given back once written.
+const KEEP_CAPACITY: usize = 16 << 20;
+
+/// Records on their way to the log. See the crate's documentation for an example.
+///
+/// Several threads append one call at a time under a mutex; the log's thread takes everything with
+/// [`Gather::hand_over`] and writes it without that mutex.
+#[derive(Debug)]
+pub struct Gather {
+    first: u64,
+    next: u64,
+    batch_bytes: usize,
+    group: Option<GroupId>,
+    meta: Vec<u8>,
+    small: Vec<u8>,
+    large: Vec<Large>,
+    large_bytes: usize,
+    /// Ends of the batches before the one that is being filled.
+    cuts: Vec<Cut>,
+    filling: usize,
+    written: usize,
+}
+
+#[derive(Debug)]
+struct Large {
+    /// How many small bytes come before it.
+    at: usize,
+    bytes: Bytes,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Cut {
+    meta: usize,
+    small: usize,
+    large: usize,
+    position: u64,
+}
+
+/// What goes into one batch.
+#[derive(Debug)]
+pub(crate) struct Chunk<'a> {
+    pub(crate) meta: &'a [u8],
+    pub(crate) payload: Vec<IoSlice<'a>>,
+    pub(crate) payload_len: u64,
+    pub(crate) first_position: u64,
+    pub(crate) record_count: u32,
+}
+
+impl Gather {
+    /// A gather whose first record gets `next`, cut into batches of at most `batch_bytes` (a larger
+    /// record has a batch of its own). [`LogWriter::gather`](crate::LogWriter::gather) makes the right one.
+    #[must_use]
+    pub fn new(next: Position, batch_bytes: usize) -> Self {
+        Self {
+            first: next.0,
+            next: next.0,
+            batch_bytes,
+            group: None,
+            meta: Vec::new(),
+            small: Vec::new(),
+            large: Vec::new(),
+            large_bytes: 0,
+            cuts: Vec::new(),
+            filling: 0,
+            written: 0,
+        }
+    }
+
+    /// Makes the next record, and only that one, part of a group.
+    #[inline]
+    pub fn within(&mut self, group: GroupId) -> &mut Self {
+        self.group = Some(group);
+        self
+    }
+
+    /// A message for one queue. `deadline_ms` and `order_key` are 0 for none; `seq` must be new in that queue.
+    #[inline]
+    pub fn message(
+        &mut self,
+        queue: u64,
+        seq: u64,
+        flags: MessageFlags,
+        order_key: u64,
+        deadline_ms: u64,
+        payload: Payload<'_>,
+    ) -> Position {
+        let extras = self.extras(order_key, deadline_ms);
+        let len = payload.len();
+        self.make_room(RECORD_HEAD + format::extras_len(&extras) + 24 + len);
+        let (len, crc) = self.put_payload(payload, len);
+        format::put_head(&mut self.meta, Kind::Message, flags.bits(), &extras, 24);
+        format::put_message(&mut self.meta, queue, seq, len, crc);
+        self.close_record()
+    }
+
+    /// A body that several queues will share; each gets an [`entry`](Self::entry). Without one it is garbage.
+    pub fn body(&mut self, payload: Payload<'_>) -> (BodyRef, Position) {
+        self.group = None;
+        let len = payload.len();
+        self.make_room(RECORD_HEAD + 8 + len);
+        let (len, crc) = self.put_payload(payload, len);
+        format::put_head(&mut self.meta, Kind::Body, 0, &Extras::default(), 8);
+        format::put_body(&mut self.meta, len, crc);
+        let position = self.close_record();
+        (BodyRef(position.0), position)
+    }
+
+    /// A message whose body stands in the log already.
+    pub fn entry(
+        &mut self,
+        body: BodyRef,
+        queue: u64,
+        seq: u64,
+        flags: MessageFlags,
+        order_key: u64,
+        deadline_ms: u64,
+    ) -> Position {
+        assert!(body.0 < self.next, "an entry names a body that is not in the log");
+        let extras = self.extras(order_key, deadline_ms);
+        self.make_room(RECORD_HEAD + format::extras_len(&extras) + 24);
+        format::put_head(&mut self.meta, Kind::Entry, flags.bits(), &extras, 24);
+        format::put_numbers(&mut self.meta, &[body.0, queue, seq]);
+        self.close_record()
+    }
+
+    /// Messages that left the queue for good. Ranges hold both their ends.
+    pub fn settle(&mut self, queue: u64, ranges: &[(u64, u64)], reason: SettleReason) -> Position {
+        self.ranges(Kind::Settle, reason as u8, &[queue], ranges)
+    }
+
+    /// Messages that came back and now have this delivery count.
+    pub fn returned(&mut self, queue: u64, ranges: &[(u64, u64)], delivery_count: u64) -> Position {
+        self.ranges(Kind::Return, 0, &[queue, delivery_count], ranges)
+    }
+
+    /// Messages that may be delivered once this record is synced: after a crash they count as seen.
+    pub fn expose(&mut self, queue: u64, ranges: &[(u64, u64)]) -> Position {
+        self.ranges(Kind::Expose, 0, &[queue], ranges)
+    }
+
+    /// Exactly these messages of the queue were delivered, and no others, whatever was exposed or marked
+    /// before. For a clean stop, once for each queue, after its last delivery.
+    pub fn exposed_exactly(&mut self, queue: u64, ranges: &[(u64, u64)]) -> Position {
+        let group = self.group.take();
+        let (first, rest) = ranges.split_at(ranges.len().min(RANGES_PER_RECORD));
+        self.group = group;
+        let position = self.ranges(Kind::Expose, 1, &[queue], first);
+        if rest.is_empty() {
+            return position;
+        }
+        self.group = group;
+        self.expose(queue, rest)
+    }
+
+    /// A change of the definitions: puts and, without a value, deletes, all or none of which count.
+    pub fn definition(&mut self, revision: u64, changes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Position {
+        let extras = self.extras(0, 0);
+        let bytes =
+            |(key, value): &(Vec<u8>, Option<Vec<u8>>)| 8 + key.len() + value.as_ref().map_or(0, Vec::len);
+        let fields = 8 + changes.iter().map(bytes).sum::<usize>();
+        self.make_room(RECORD_HEAD + format::extras_len(&extras) + fields);
+        format::put_head(&mut self.meta, Kind::Definition, 0, &extras, length(fields));
+        format::put_numbers(&mut self.meta, &[revision]);
+        for (key, value) in changes {
+            format::put_change(&mut self.meta, key, value.as_deref());
+        }
+        self.close_record()
+    }
+
+    /// Opens a group: records put [`within`](Self::within) it count only if its commit does. Others may
+    /// come between. A group that is never committed needs no end.
+    pub fn begin_group(&mut self) -> GroupId {
+        self.group = None;
+        self.make_room(RECORD_HEAD);
+        format::put_head(&mut self.meta, Kind::GroupBegin, 0, &Extras::default(), 0);
+        GroupId(self.close_record().0)
+    }
+
+    /// Commits a group: durable with this position, all of it.
+    pub fn commit_group(&mut self, group: GroupId) -> Position {
+        self.group = None;
+        self.make_room(RECORD_HEAD + 8);
+        format::put_head(&mut self.meta, Kind::GroupCommit, 0, &Extras::default(), 8);
+        format::put_numbers(&mut self.meta, &[group.0]);
+        self.close_record()
+    }
+
+    /// Bytes that wait to be written, to hold publishers back.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.meta.len() + self.small.len() + self.large_bytes
+    }
+
+    /// Whether nothing waits to be written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first == self.next
+    }
+
+    /// The position of the record appended last, in this gather or before it.
+    #[must_use]
+    pub fn last_position(&self) -> Position {
+        Position(self.next - 1)
+    }
+
+    /// Moves everything gathered into `into`, which must be empty, and goes on numbering where it was.
+    /// The buffers change places, so two gathers serve for ever.
+    pub fn hand_over(&mut self, into: &mut Self) {
+        assert!(into.is_empty(), "records not yet written would be lost");
+        into.first = self.next;
+        into.next = self.next;
+        into.batch_bytes = self.batch_bytes;
+        into.group = None;
+        std::mem::swap(self, into);
+    }
+
+    #[inline]
+    fn extras(&mut self, order_key: u64, deadline_ms: u64) -> Extras {
+        Extras { group: self.group.take().map_or(0, |group| group.0), order_key, deadline_ms }
+    }
+
+    fn ranges(&mut self, kind: Kind, flags: u8, numbers: &[u64], ranges: &[(u64, u64)]) -> Position {
+        let group = self.group;
+        let mut rest = ranges;
+        loop {
+            let (now, later) = rest.split_at(rest.len().min(RANGES_PER_RECORD));
+            self.group = group;
+            let extras = self.extras(0, 0);
+            let fields = 8 * numbers.len() + 16 * now.len();
+            self.make_room(RECORD_HEAD + format::extras_len(&extras) + fields);
+            format::put_head(&mut self.meta, kind, flags, &extras, length(fields));
+            format::put_numbers(&mut self.meta, numbers);
+            format::put_ranges(&mut self.meta, now);
+            let position = self.close_record();
+            if later.is_empty() {
+                return position;
+            }
+            rest = later;
+        }
+    }
+
+    /// Starts another batch if the record would make this one too large.
+    #[inline]
+    fn make_room(&mut self, record: usize) {
+        if self.filling + record > self.batch_bytes && self.filling > 0 {
+            self.cuts.push(self.end());
+            self.filling = 0;
+        }
+        self.filling += record;
+    }
+
+    #[inline]
+    fn close_record(&mut self) -> Position {
+        let position = Position(self.next);
+        self.next += 1;
+        position
+    }
+
+    #[inline]
+    fn put_payload(&mut self, payload: Payload<'_>, len: usize) -> (u32, u32) {
+        let from = self.small.len();
+        for part in payload.parts {
+            self.small.extend_from_slice(part);
+        }
+        let mut crc = crc32fast::hash(self.small.get(from..).unwrap_or_default());
+        if !payload.segments.is_empty() {
+            crc = self.put_segments(crc, payload.segments);
+        }
+        (length(len), crc)
+    }
+
+    fn put_segments(&mut self, crc: u32, segments: &[Bytes]) -> u32 {
+        let mut crc = crc32fast::Hasher::new_with_initial(crc);
+        for segment in segments {
+            crc.update(segment);
+            if segment.len() < COPY_BELOW {
+                self.small.extend_from_slice(segment);
+            } else {
+                self.large_bytes += segment.len();
+                self.large.push(Large { at: self.small.len(), bytes: segment.clone() });
+            }
+        }
+        crc.finalize()
+    }
+
+    fn end(&self) -> Cut {
+        Cut { meta: self.meta.len(), small: self.small.len(), large: self.large.len(), position: self.next }
+    }
+
+    /// The first batch that is not written yet.
+    pub(crate) fn chunk(&self) -> Option<Chunk<'_>> {
+        let start = match self.written.checked_sub(1) {
+            Some(before) => *self.cuts.get(before)?,
+            None => Cut { position: self.first, ..Cut::default() },
+        };
+        let end = self.cuts.get(self.written).copied().unwrap_or_else(|| self.end());
+        let record_count = u32::try_from(end.position - start.position).ok()?;
+        if record_count == 0 {
+            return None;
+        }
+        let mut payload = Vec::new();
+        let mut payload_len = 0;
+        let mut small_at = start.small;
+        let mut put = |bytes| {
+            let bytes: &[u8] = bytes;
+            if !bytes.is_empty() {
+                payload_len += bytes.len() as u64;
+                payload.push(IoSlice::new(bytes));
+            }
+        };
+        for large in self.large.get(start.large..end.large)? {
+            put(self.small.get(small_at..large.at)?);
+            put(&large.bytes);
+            small_at = large.at;
+        }
+        put(self.small.get(small_at..end.small)?);
+        let meta = self.meta.get(start.meta..end.meta)?;
+        Some(Chunk { meta, payload, payload_len, first_position: start.position, record_count })
+    }
+
+    /// The first batch is durable.
+    pub(crate) fn chunk_written(&mut self) {
+        self.written += 1;
+        if self.written <= self.cuts.len() {
+            return;
+        }
+        self.first = self.next;
+        self.written = 0;
+        self.filling = 0;
+        self.cuts.clear();
+        self.large.clear();
+        self.large_bytes = 0;
+        for buffer in [&mut self.meta, &mut self.small] {
+            buffer.clear();
+            buffer.shrink_to(KEEP_CAPACITY);
+        }
+    }
+
+    /// The position of the first record that is not durable.
+    pub(crate) fn first_position(&self) -> Position {
+        match self.written.checked_sub(1).and_then(|before| self.cuts.get(before)) {
+            Some(cut) => Position(cut.position),
+            None => Position(self.first),
+        }
+    }
+}
+
+/// A length inside a record. Nothing near 4 GiB comes here: messages are bounded far below.
+fn length(len: usize) -> u32 {
+    assert!(len < u32::MAX as usize, "a record of 4 GiB cannot be written");
+    len as u32
+}

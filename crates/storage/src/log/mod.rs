@@ -1,0 +1,6 @@
+//! The log: gathering, writing, reading back.
+
+pub(crate) mod gather;
+pub(crate) mod slots;
+pub(crate) mod walk;
+pub(crate) mod writer;

@@ -1,0 +1,128 @@
+//! Slots as files: making one with a durable header, finding those that are there.
+//!
+//! Does not know batches.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::disk::Disk;
+use crate::error::{StorageError, is_out_of_space};
+use crate::format::{self, FORMAT_VERSION, LogId, SLOT_HEADER, SlotHeader};
+
+/// An open slot.
+#[derive(Debug)]
+pub(crate) struct Slot<D: Disk> {
+    pub(crate) file: D::File,
+    pub(crate) path: PathBuf,
+    pub(crate) number: u64,
+    pub(crate) incarnation: u64,
+    /// The file's length. It may be more than was first allocated, and less once the slot is sealed.
+    pub(crate) length: u64,
+}
+
+impl<D: Disk> Slot<D> {
+    /// Allocates a slot and makes its header and its name durable.
+    ///
+    /// # Errors
+    /// `Full` if there is no room, and then nothing is left behind.
+    pub(crate) fn create(
+        disk: &D,
+        folder: &Path,
+        number: u64,
+        header: SlotHeader,
+    ) -> Result<Self, StorageError> {
+        let path = format::slot_path(folder, number);
+        let length = header.allocated;
+        let file = match disk.create(&path, length) {
+            Err(error) if is_out_of_space(&error) => {
+                // Best effort: what is left has no header, and recovery removes it.
+                let _ = disk.remove(&path);
+                return Err(StorageError::Full { file: path, needed: length });
+            }
+            made => made.map_err(StorageError::io(&path, "allocate"))?,
+        };
+        disk.write_at(&file, 0, &header.encode()).map_err(StorageError::io(&path, "write"))?;
+        disk.sync_data(&file).map_err(StorageError::io(&path, "sync"))?;
+        disk.sync_folder(folder).map_err(StorageError::io(folder, "sync folder"))?;
+        Ok(Self { file, path, number, incarnation: header.incarnation, length })
+    }
+
+    /// Makes the slot long enough for a large batch.
+    pub(crate) fn extend(&mut self, disk: &D, length: u64) -> Result<(), StorageError> {
+        match disk.extend(&self.file, length) {
+            Err(error) if is_out_of_space(&error) => {
+                return Err(StorageError::Full { file: self.path.clone(), needed: length });
+            }
+            extended => extended.map_err(StorageError::io(&self.path, "allocate"))?,
+        }
+        disk.sync_data(&self.file).map_err(StorageError::io(&self.path, "sync"))?;
+        self.length = length;
+        Ok(())
+    }
+}
+
+/// The slots of a log as they were found.
+#[derive(Debug)]
+pub(crate) struct FoundSlots<D: Disk> {
+    /// By incarnation, each with what its header says.
+    pub(crate) slots: BTreeMap<u64, (Slot<D>, SlotHeader)>,
+    /// Files without a valid header: one that was being made, or a damaged one.
+    pub(crate) headless: Vec<PathBuf>,
+    /// The highest number of any slot file, or 0.
+    pub(crate) last_number: u64,
+}
+
+impl<D: Disk> FoundSlots<D> {
+    /// Opens every slot in the folder. `log` is the id they must carry, if it is known.
+    pub(crate) fn open(disk: &D, folder: &Path, log: Option<LogId>) -> Result<Self, StorageError> {
+        let names = match disk.list(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            listed => listed.map_err(StorageError::io(folder, "list"))?,
+        };
+        let mut found = Self { slots: BTreeMap::new(), headless: Vec::new(), last_number: 0 };
+        for number in names.iter().filter_map(|name| format::slot_number(name)) {
+            found.last_number = found.last_number.max(number);
+            found.open_one(disk, format::slot_path(folder, number), number, log)?;
+        }
+        Ok(found)
+    }
+
+    fn open_one(
+        &mut self,
+        disk: &D,
+        path: PathBuf,
+        number: u64,
+        log: Option<LogId>,
+    ) -> Result<(), StorageError> {
+        let file = disk.open(&path).map_err(StorageError::io(&path, "open"))?;
+        let length = disk.length(&file).map_err(StorageError::io(&path, "read length"))?;
+        if length < SLOT_HEADER {
+            self.headless.push(path);
+            return Ok(());
+        }
+        let mut bytes = vec![0; SLOT_HEADER as usize];
+        disk.read_at(&file, 0, &mut bytes).map_err(StorageError::io(&path, "read"))?;
+        let Some((version, header)) = SlotHeader::decode(&bytes) else {
+            self.headless.push(path);
+            return Ok(());
+        };
+        if version != FORMAT_VERSION {
+            return Err(StorageError::Version {
+                file: path,
+                found: version.into(),
+                supported: FORMAT_VERSION.into(),
+            });
+        }
+        if log.is_some_and(|log| log != header.log) {
+            return Err(StorageError::corrupt(&path, 0, "the slot belongs to another log"));
+        }
+        let slot = Slot { file, path, number, incarnation: header.incarnation, length };
+        if let Some((first, _)) = self.slots.get(&header.incarnation) {
+            let why = format!("the slot has the incarnation of {}", first.path.display());
+            return Err(StorageError::corrupt(&slot.path, 0, why));
+        }
+        self.slots.insert(header.incarnation, (slot, header));
+        Ok(())
+    }
+}

@@ -1,0 +1,364 @@
+//! Reading the log back, batch by batch, and telling where it ends.
+//!
+//! The unit is the batch. The log ends before the first batch that is not whole. That is a torn tail, cut
+//! short by a crash, only if no later batch is whole: a batch is written once the one before it is
+//! durable, so a later one proves that what is damaged was whole once, and then it is corruption.
+//!
+//! Each recovery begins a new epoch in a fresh slot, with a copy of the last batch that names the place
+//! where the batch before it ended. From that place the walk goes to the copy; what else lay there is void.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::disk::Disk;
+use crate::error::StorageError;
+use crate::format::{
+    BATCH_HEADER, BLOCK, BatchHeader, EPOCH_START, FORMAT_VERSION, Fields, Place, Records, SLOT_HEADER,
+};
+use crate::log::slots::{FoundSlots, Slot};
+
+/// How much is read at once when looking for later batches.
+const SCAN_BYTES: u64 = 1 << 20;
+
+/// A batch whose header and meta section are whole.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) place: Place,
+    /// Where the batch before it ends.
+    pub(crate) before: Place,
+    pub(crate) header: BatchHeader,
+    pub(crate) meta: Vec<u8>,
+}
+
+impl Batch {
+    pub(crate) fn end_place(&self) -> Place {
+        let len = self.header.total_len().unwrap_or(u64::MAX);
+        Place { offset: self.place.offset.saturating_add(len), ..self.place }
+    }
+}
+
+/// How the walk ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TornTail {
+    /// Bytes after the last whole batch that are not zeros, in whole blocks.
+    pub(crate) bytes: u64,
+}
+
+/// A walk over all batches in their order.
+#[derive(Debug)]
+pub(crate) struct Walk<'d, D: Disk> {
+    disk: &'d D,
+    found: &'d FoundSlots<D>,
+    /// Copies that begin an epoch, by the place from which the walk goes to them.
+    starts: BTreeMap<Place, u64>,
+    /// Epochs that a later one has ended.
+    closed: BTreeSet<u64>,
+    visited: BTreeSet<u64>,
+    end: Place,
+    epoch: u64,
+    number: u64,
+    header_crc: u32,
+    next_incarnation: u64,
+    /// The header after the last whole batch was read and only the rest of that batch was damaged.
+    last_is_proven: bool,
+}
+
+impl<'d, D: Disk> Walk<'d, D> {
+    /// Looks for the beginnings of all epochs.
+    pub(crate) fn new(disk: &'d D, found: &'d FoundSlots<D>) -> Result<Self, StorageError> {
+        let mut walk = Self {
+            disk,
+            found,
+            starts: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            visited: BTreeSet::new(),
+            end: Place::default(),
+            epoch: 0,
+            number: 0,
+            header_crc: 0,
+            next_incarnation: 0,
+            last_is_proven: false,
+        };
+        for (incarnation, (slot, _)) in &found.slots {
+            let place = Place { incarnation: *incarnation, offset: SLOT_HEADER };
+            let Some((header, _)) = walk.header_at(slot, place.offset)? else { continue };
+            if header.flags & EPOCH_START == 0 {
+                continue;
+            }
+            let Some(meta) = walk.meta_at(slot, place.offset, &header)? else { continue };
+            let batch = Batch { place, before: header.prior_end, header, meta };
+            if walk.is_followed(&batch)? || walk.payload_is_whole(&batch)? {
+                // Ascending incarnations: a later copy from the same place replaces an earlier one.
+                walk.starts.insert(header.prior_end, *incarnation);
+                walk.closed.insert(header.prior_epoch);
+            }
+        }
+        Ok(walk)
+    }
+
+    /// The next batch, or `None` at the end.
+    ///
+    /// # Errors
+    /// `Corrupt` where a slot or an epoch is missing that durable batches name.
+    pub(crate) fn next(&mut self) -> Result<Option<Batch>, StorageError> {
+        if let Some(incarnation) = self.starts.remove(&self.end) {
+            let place = Place { incarnation, offset: SLOT_HEADER };
+            let Some(batch) = self.candidate(place, true)? else {
+                let why = format!("the epoch that starts here does not follow batch {}", self.number);
+                return Err(self.corrupt(place, why));
+            };
+            return Ok(Some(self.accept(batch)));
+        }
+        if self.number == 0 {
+            return Ok(None);
+        }
+        if let Some(batch) = self.candidate(self.end, false)? {
+            return Ok(Some(self.accept(batch)));
+        }
+        if self.next_incarnation != 0 {
+            let place = Place { incarnation: self.next_incarnation, offset: SLOT_HEADER };
+            if !self.found.slots.contains_key(&self.next_incarnation) {
+                let why = format!(
+                    "batch {} names slot incarnation {} as the next, and that slot is missing or its header is damaged",
+                    self.number, self.next_incarnation
+                );
+                return Err(self.corrupt(self.end, why));
+            }
+            if let Some(batch) = self.candidate(place, false)? {
+                return Ok(Some(self.accept(batch)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Steps back before the batch that [`next`](Self::next) gave last, whose payload is not whole.
+    pub(crate) fn drop_last(&mut self, last: &Batch, before: &Batch) {
+        self.end = last.before;
+        self.epoch = before.header.epoch;
+        self.number = before.header.number;
+        self.next_incarnation = before.header.next_incarnation;
+        if last.place.incarnation != before.place.incarnation {
+            self.visited.remove(&last.place.incarnation);
+        }
+    }
+
+    /// Whether the last batch is known to have been durable, because the one after it was begun.
+    pub(crate) fn last_is_proven(&self) -> bool {
+        self.last_is_proven
+    }
+
+    /// The slots in which the walk found batches.
+    pub(crate) fn visited(&self) -> &BTreeSet<u64> {
+        &self.visited
+    }
+
+    /// After the end: makes sure that it is one, and measures what a crash left there.
+    ///
+    /// # Errors
+    /// `Corrupt` if a later batch exists, an epoch does not join, or the last slot was cut.
+    pub(crate) fn check_end(&self) -> Result<TornTail, StorageError> {
+        if let Some((place, incarnation)) = self.starts.iter().next() {
+            let why = format!(
+                "an epoch starts here after byte {} of slot incarnation {}, which the log does not reach (it ends after batch {})",
+                place.offset, place.incarnation, self.number
+            );
+            return Err(self.corrupt(Place { incarnation: *incarnation, offset: SLOT_HEADER }, why));
+        }
+        let mut bytes = 0;
+        for (incarnation, (slot, header)) in &self.found.slots {
+            let ends_here = *incarnation == self.end.incarnation;
+            if (ends_here || *incarnation == self.next_incarnation) && slot.length < header.allocated {
+                let why = format!("the slot was {} bytes long and is cut", header.allocated);
+                return Err(StorageError::corrupt(&slot.path, slot.length, why));
+            }
+            let from = match (ends_here, self.visited.contains(incarnation)) {
+                (true, _) => self.end.offset,
+                (false, true) => continue,
+                (false, false) => SLOT_HEADER,
+            };
+            bytes += self.scan(slot, from)?;
+        }
+        Ok(TornTail { bytes })
+    }
+
+    /// Looks at every block from `from` on for batches later than the last.
+    fn scan(&self, slot: &Slot<D>, from: u64) -> Result<u64, StorageError> {
+        let mut dirty = 0;
+        let mut at = from;
+        let mut buffer = Vec::new();
+        while at < slot.length {
+            buffer.resize(usize::try_from(SCAN_BYTES.min(slot.length - at)).unwrap_or_default(), 0);
+            self.disk.read_at(&slot.file, at, &mut buffer).map_err(StorageError::io(&slot.path, "read"))?;
+            for block in buffer.chunks(BLOCK as usize) {
+                if block.iter().any(|byte| *byte != 0) {
+                    dirty += block.len() as u64;
+                    self.judge(slot, at, block)?;
+                }
+                at += block.len() as u64;
+            }
+        }
+        Ok(dirty)
+    }
+
+    fn judge(&self, slot: &Slot<D>, offset: u64, block: &[u8]) -> Result<(), StorageError> {
+        let Some((_, header, _)) = BatchHeader::decode(block) else { return Ok(()) };
+        let known = self.found.slots.get(&slot.incarnation).is_some_and(|(_, found)| found.log == header.log);
+        let is_void = header.epoch != self.epoch && self.closed.contains(&header.epoch);
+        if !known || header.incarnation != slot.incarnation || is_void || header.number <= self.number {
+            return Ok(());
+        }
+        let place = Place { incarnation: slot.incarnation, offset };
+        let is_expected =
+            place == self.end || place == Place { incarnation: self.next_incarnation, offset: SLOT_HEADER };
+        if is_expected && header.epoch == self.epoch && header.number == self.number + 1 {
+            return Ok(());
+        }
+        let why = format!(
+            "batch {} is not whole or missing, but batch {} stands at byte {} of {}: this is damage, not a write cut short",
+            self.number + 1,
+            header.number,
+            offset,
+            slot.path.display()
+        );
+        Err(self.corrupt(self.end, why))
+    }
+
+    /// The batch at this place, if it is the one that must come next.
+    fn candidate(&mut self, place: Place, starts_epoch: bool) -> Result<Option<Batch>, StorageError> {
+        let Some((slot, _)) = self.found.slots.get(&place.incarnation) else { return Ok(None) };
+        let Some((header, _)) = self.header_at(slot, place.offset)? else { return Ok(None) };
+        let is_next = header.number == self.number + 1
+            && header.previous_crc == self.header_crc
+            && (header.flags & EPOCH_START != 0) == starts_epoch
+            && (starts_epoch || header.epoch == self.epoch);
+        if !is_next {
+            return Ok(None);
+        }
+        let Some(meta) = self.meta_at(slot, place.offset, &header)? else {
+            self.last_is_proven = true;
+            return Ok(None);
+        };
+        Ok(Some(Batch { place, before: self.end, header, meta }))
+    }
+
+    fn accept(&mut self, batch: Batch) -> Batch {
+        let (_, header_crc) = batch.header.encode();
+        self.end = batch.end_place();
+        self.epoch = batch.header.epoch;
+        self.number = batch.header.number;
+        self.header_crc = header_crc;
+        self.next_incarnation = batch.header.next_incarnation;
+        self.visited.insert(batch.place.incarnation);
+        batch
+    }
+
+    /// Whether the batch after this one was begun, which proves that this one was durable.
+    fn is_followed(&self, batch: &Batch) -> Result<bool, StorageError> {
+        let named = Place { incarnation: batch.header.next_incarnation, offset: SLOT_HEADER };
+        for place in [batch.end_place(), named] {
+            if let Some((slot, _)) = self.found.slots.get(&place.incarnation)
+                && let Some((next, _)) = self.header_at(slot, place.offset)?
+                && next.epoch == batch.header.epoch
+                && next.number == batch.header.number + 1
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether every payload of the batch has its checksum.
+    pub(crate) fn payload_is_whole(&self, batch: &Batch) -> Result<bool, StorageError> {
+        let payload = self.payload(batch)?;
+        for record in Records::new(&batch.header, &batch.meta) {
+            let record = record.map_err(|fault| self.unreadable(batch, fault.left))?;
+            let (Fields::Message { payload: at, .. } | Fields::Body { payload: at }) = record.fields else {
+                continue;
+            };
+            let from = usize::try_from(at.offset).unwrap_or(usize::MAX);
+            let bytes = payload.get(from..from.saturating_add(at.len as usize)).unwrap_or_default();
+            if bytes.len() != at.len as usize || crc32fast::hash(bytes) != at.crc {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// All payloads of a batch, as they are on disk.
+    pub(crate) fn payload(&self, batch: &Batch) -> Result<Vec<u8>, StorageError> {
+        let offset = batch.place.offset + BATCH_HEADER as u64 + u64::from(batch.header.meta_len);
+        self.read(batch.place.incarnation, offset, batch.header.payload_len)
+    }
+
+    /// Bytes of a slot; the range lies within it.
+    pub(crate) fn read(&self, incarnation: u64, offset: u64, len: u64) -> Result<Vec<u8>, StorageError> {
+        let Some((slot, _)) = self.found.slots.get(&incarnation) else { return Ok(Vec::new()) };
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+        self.disk.read_at(&slot.file, offset, &mut bytes).map_err(StorageError::io(&slot.path, "read"))?;
+        Ok(bytes)
+    }
+
+    /// The batch at a place where the walk has been: it must still read as it did.
+    pub(crate) fn read_again(&self, place: Place, before: Place) -> Result<Batch, StorageError> {
+        if let Some((slot, _)) = self.found.slots.get(&place.incarnation)
+            && let Some((header, _)) = self.header_at(slot, place.offset)?
+            && let Some(meta) = self.meta_at(slot, place.offset, &header)?
+        {
+            return Ok(Batch { place, before, header, meta });
+        }
+        Err(self.corrupt(place, "the batch no longer reads as it did a moment ago".to_owned()))
+    }
+
+    /// The file of a slot.
+    pub(crate) fn file(&self, incarnation: u64) -> PathBuf {
+        self.found.slots.get(&incarnation).map(|(slot, _)| slot.path.clone()).unwrap_or_default()
+    }
+
+    /// Refuses at a place of the log.
+    pub(crate) fn corrupt(&self, place: Place, why: String) -> StorageError {
+        match self.found.slots.get(&place.incarnation) {
+            Some((slot, _)) => StorageError::corrupt(&slot.path, place.offset, why),
+            None => StorageError::corrupt("log".as_ref(), place.offset, why),
+        }
+    }
+
+    /// Refuses a record that has its checksum and cannot be read.
+    pub(crate) fn unreadable(&self, batch: &Batch, left: usize) -> StorageError {
+        let from_start = (batch.meta.len().saturating_sub(left) + BATCH_HEADER) as u64;
+        let place = Place { offset: batch.place.offset + from_start, ..batch.place };
+        self.corrupt(place, "a record of a kind or version that is not known here".to_owned())
+    }
+
+    fn header_at(&self, slot: &Slot<D>, offset: u64) -> Result<Option<(BatchHeader, u32)>, StorageError> {
+        if offset.checked_add(BATCH_HEADER as u64).is_none_or(|end| end > slot.length) {
+            return Ok(None);
+        }
+        let mut bytes = [0; BATCH_HEADER];
+        self.disk.read_at(&slot.file, offset, &mut bytes).map_err(StorageError::io(&slot.path, "read"))?;
+        let Some((version, header, crc)) = BatchHeader::decode(&bytes) else { return Ok(None) };
+        let log = self.found.slots.get(&slot.incarnation).map(|(_, header)| header.log);
+        if Some(header.log) != log || header.incarnation != slot.incarnation {
+            return Ok(None);
+        }
+        if version != FORMAT_VERSION {
+            let file = slot.path.clone();
+            return Err(StorageError::Version {
+                file,
+                found: version.into(),
+                supported: FORMAT_VERSION.into(),
+            });
+        }
+        let end = header.total_len().and_then(|len| len.checked_add(offset));
+        Ok(end.is_some_and(|end| end <= slot.length).then_some((header, crc)))
+    }
+
+    fn meta_at(
+        &self,
+        slot: &Slot<D>,
+        offset: u64,
+        header: &BatchHeader,
+    ) -> Result<Option<Vec<u8>>, StorageError> {
+        let meta = self.read(slot.incarnation, offset + BATCH_HEADER as u64, header.meta_len.into())?;
+        Ok((crc32fast::hash(&meta) == header.meta_crc).then_some(meta))
+    }
+}

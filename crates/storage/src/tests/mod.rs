@@ -1,0 +1,108 @@
+//! Tests of the whole crate through its public face, on a disk in memory that can crash.
+
+mod roundtrip;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::*;
+
+/// What recovery gave.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Collected {
+    pub(crate) definitions: Definitions,
+    pub(crate) queues: BTreeMap<u64, Vec<RecoveredMessage>>,
+}
+
+impl Collected {
+    /// The numbers of a queue's messages, in the order they came.
+    pub(crate) fn seqs(&self, queue: u64) -> Vec<u64> {
+        self.queues.get(&queue).into_iter().flatten().map(|message| message.seq).collect()
+    }
+
+    pub(crate) fn body(&self, queue: u64, seq: u64) -> &[u8] {
+        let found = self.queues[&queue].iter().find(|message| message.seq == seq);
+        &found.expect("a message that should live").payload
+    }
+
+    pub(crate) fn is_seen(&self, queue: u64, seq: u64) -> bool {
+        let found = self.queues[&queue].iter().find(|message| message.seq == seq);
+        found.expect("a message that should live").flags.contains(MessageFlags::SEEN)
+    }
+}
+
+impl RecoverySink for Collected {
+    fn definitions(&mut self, definitions: &Definitions) {
+        assert!(self.queues.is_empty(), "definitions come before messages");
+        self.definitions = definitions.clone();
+    }
+
+    fn message(&mut self, message: RecoveredMessage) {
+        self.queues.entry(message.queue).or_default().push(message);
+    }
+}
+
+/// A broker's storage as it runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) log: LogWriter<MemoryDisk>,
+    pub(crate) gather: Gather,
+    pub(crate) recovered: Facts,
+    pub(crate) collected: Collected,
+    pub(crate) dir: DataDir<MemoryDisk>,
+}
+
+/// What is left of a [`Recovered`] once its tail went to the writer.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) next_position: Position,
+    pub(crate) queues: BTreeMap<u64, RecoveredQueue>,
+    pub(crate) clean_stop: bool,
+    pub(crate) source: DefinitionsSource,
+}
+
+pub(crate) const ROOT: &str = "/data";
+
+pub(crate) fn small() -> StorageOptions {
+    StorageOptions { slot_bytes: Some(64 << 10), batch_bytes: Some(32 << 10) }
+}
+
+pub(crate) fn start(disk: &MemoryDisk) -> Result<Running, StorageError> {
+    let dir = DataDir::open(disk.clone(), Path::new(ROOT), small())?;
+    let mut collected = Collected::default();
+    let recovered = recover(&dir, None, &mut collected)?;
+    let facts = Facts {
+        next_position: recovered.next_position,
+        queues: recovered.queues,
+        clean_stop: recovered.clean_stop,
+        source: recovered.definitions_source,
+    };
+    let log = LogWriter::open(&dir, recovered.tail)?;
+    let gather = log.gather();
+    assert_eq!(gather.last_position().0 + 1, facts.next_position.0);
+    Ok(Running { log, gather, recovered: facts, collected, dir })
+}
+
+/// Recovery alone, of a disk nobody holds.
+pub(crate) fn look(disk: &MemoryDisk) -> Result<(Collected, Recovered), StorageError> {
+    let dir = DataDir::open(disk.clone(), Path::new(ROOT), small())?;
+    let mut collected = Collected::default();
+    let recovered = recover(&dir, None, &mut collected)?;
+    Ok((collected, recovered))
+}
+
+impl Running {
+    pub(crate) fn publish(&mut self, queue: u64, seq: u64, body: &[u8]) -> Position {
+        self.gather.message(queue, seq, MessageFlags::SEEN, 0, 0, Payload::parts(&[body]))
+    }
+
+    pub(crate) fn step(&mut self) -> Position {
+        self.log.step(&mut self.gather).expect("a step")
+    }
+}
+
+/// The files of the log, oldest first.
+pub(crate) fn slot_files(disk: &MemoryDisk) -> Vec<PathBuf> {
+    let folder = Path::new(ROOT).join("log");
+    disk.list(&folder).expect("a log").into_iter().map(|name| folder.join(name)).collect()
+}
