@@ -43,6 +43,9 @@ pub enum DecodeErrorKind {
     /// The octet after a payload was not the frame end.
     #[error("frame end is {0:#04x}")]
     BadFrameEnd(u8),
+    /// A heartbeat beside channel 0, or a content frame on it.
+    #[error("frame of type {0} on the wrong channel")]
+    WrongChannel(u8),
     /// No such class and method.
     #[error("unknown method")]
     UnknownMethod,
@@ -106,7 +109,7 @@ impl DecodeError {
     pub const fn reply_code(&self) -> u16 {
         match self.kind {
             DecodeErrorKind::UnknownMethod => reply_code::NOT_IMPLEMENTED,
-            DecodeErrorKind::ContentWeight => reply_code::UNEXPECTED_FRAME,
+            DecodeErrorKind::ContentWeight | DecodeErrorKind::WrongChannel(_) => reply_code::UNEXPECTED_FRAME,
             _ => reply_code::FRAME_ERROR,
         }
     }
@@ -137,6 +140,7 @@ impl DecodeError {
                 frame_text(&[octet], payload, "unknown_frame")
             }
             (DecodeErrorKind::UnknownFrame(octet), _) => frame_text(&[octet], input, "unknown_frame"),
+            (DecodeErrorKind::WrongChannel(octet), _) => frame_words(octet, input),
             (DecodeErrorKind::UnknownMethod, _) => {
                 format!("unknown method {} of class {}", self.method_id, self.class_id)
             }
@@ -154,12 +158,16 @@ impl DecodeError {
 
 /// RabbitMQ's text for a frame that is wrong: its type, its first octets, and what is wrong.
 fn frame_text(frame: &[u8], payload: &[u8], reason: &str) -> String {
-    let octet = frame.first().copied().unwrap_or_default();
+    format!("{}: {reason}", frame_words(frame.first().copied().unwrap_or_default(), payload))
+}
+
+/// RabbitMQ's text for a frame that came at the wrong time or place.
+fn frame_words(octet: u8, payload: &[u8]) -> String {
     let (which, shown) = match payload.get(..SHOWN_OCTETS) {
         Some(first) if payload.len() > SHOWN_OCTETS => ("first 16 octets", first),
         _ => ("all octets", payload),
     };
-    format!("type {octet}, {which} = {}: {reason}", printable_or_octets(shown))
+    format!("type {octet}, {which} = {}", printable_or_octets(shown))
 }
 
 /// Octets of a payload that RabbitMQ's text shows.

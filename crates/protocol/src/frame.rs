@@ -56,6 +56,21 @@ pub struct Frame<'a> {
     pub payload: &'a [u8],
 }
 
+impl Frame<'_> {
+    /// Refuses what no channel's state can allow: a heartbeat beside channel 0, a content frame on it.
+    ///
+    /// # Errors
+    /// 505; its [`explanation`](DecodeError::explanation) wants this frame's payload.
+    pub fn check_channel(&self) -> Result<(), DecodeError> {
+        let content = matches!(self.kind, FrameKind::Header | FrameKind::Body);
+        let heartbeat = self.kind == FrameKind::Heartbeat;
+        if (heartbeat && self.channel != 0) || (content && self.channel == 0) {
+            return Err(frame_error(DecodeErrorKind::WrongChannel(self.kind.octet()), 0));
+        }
+        Ok(())
+    }
+}
+
 /// The first frame in `buf` and the bytes it takes there; `None` when more bytes are needed.
 ///
 /// `max_frame_bytes` is the agreed frame_max: the whole frame, payload and 8. As RabbitMQ does, 8 more are

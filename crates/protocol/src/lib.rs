@@ -39,6 +39,8 @@ pub mod properties;
 pub mod protocol_header;
 mod read;
 pub mod table_walker;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use constants::reply_code;
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, Place};
