@@ -102,7 +102,7 @@ fn closed_connection_takes_no_more() {
     run(async |broker| {
         let (connection, channel) = broker.open().await;
         close(&connection).await;
-        assert!(connection.status().closed());
+        assert!(!connection.status().connected());
         assert!(connection.create_channel().await.is_err());
         assert!(channel.basic_qos(1, Default::default()).await.is_err());
     });

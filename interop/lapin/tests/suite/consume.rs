@@ -179,8 +179,10 @@ fn rejected_messages_go_or_come_back() {
 fn unknown_delivery_tag_closes_the_channel() {
     run(async |broker| {
         let (_connection, channel) = broker.open().await;
+        let queue = private_queue(&channel).await;
+        let mut consumer = consume(&channel, &queue).await;
         channel.basic_ack(99, BasicAckOptions::default()).await.expect("sent");
-        let result = channel.basic_qos(1, Default::default()).await;
+        let result = in_time("the error", consumer.next()).await.expect("an item");
         let text = "PRECONDITION_FAILED - unknown delivery tag 99";
         assert_refused(result, 406, text);
     });

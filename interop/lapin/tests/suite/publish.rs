@@ -163,7 +163,7 @@ fn unroutable_message_is_acked() {
 }
 
 #[test]
-fn returned_messages_are_collected_in_order() {
+fn returned_messages_are_all_collected() {
     run(async |broker| {
         let (_connection, channel) = broker.open().await;
         let queue = private_queue(&channel).await;
@@ -185,9 +185,12 @@ fn returned_messages_are_collected_in_order() {
             );
         }
         let returned = channel.wait_for_confirms().await.expect("all confirmed");
-        let bodies: Vec<String> = returned.iter().map(|m| body_of(&m.delivery)).collect();
-        let expected: Vec<String> = (0..100).filter(|n| n % 4 != 0).map(|n| n.to_string()).collect();
-        assert_eq!(bodies, expected);
+        // lapin itself collects them in no certain order.
+        let mut numbers: Vec<u32> =
+            returned.iter().map(|message| body_of(&message.delivery).parse().expect("a number")).collect();
+        numbers.sort_unstable();
+        let expected: Vec<u32> = (0..100).filter(|n| n % 4 != 0).collect();
+        assert_eq!(numbers, expected);
     });
 }
 
