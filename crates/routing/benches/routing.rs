@@ -1,0 +1,3 @@
+//! Bind, unbind and match cost (being written).
+
+fn main() {}
