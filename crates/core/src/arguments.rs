@@ -1,1 +1,579 @@
-//! (being written)
+//! The `x-` arguments of queues: parsed once into [`QueueSettings`], compared on redeclaration.
+//!
+//! Owns [`Arguments`], the bytes of a declaration's table, and RabbitMQ 4's checks of what may stand in a queue's:
+//! which key belongs to which queue type, which value each takes, and the texts of refusals. What this broker does
+//! not do yet is refused after those checks with a 540 that names the argument; keys that RabbitMQ does not know
+//! are kept and ignored, as it does.
+
+use std::sync::Arc;
+
+use leveret_protocol::amqp;
+use leveret_protocol::error::DecodeError;
+use leveret_protocol::field_table::{self, FieldTable, FieldValue};
+use leveret_routing::erlang_term::{Term, type_name};
+
+use crate::error::BrokerError;
+use crate::ids::ConnectionId;
+use crate::limits::MAX_EXPIRY_MS;
+use crate::names::ExchangeName;
+
+/// A declaration's arguments: a field table's content in the order of its names, so that equal tables are equal
+/// bytes. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Arguments(Arc<[u8]>);
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self(Arc::from([]))
+    }
+}
+
+impl Arguments {
+    /// Arguments as a method brought them.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for a table beyond the bounds of `leveret_protocol::limits`.
+    pub fn from_amqp(table: &amqp::FieldTable) -> Result<Self, DecodeError> {
+        if table.inner().is_empty() {
+            return Ok(Self::default());
+        }
+        field_table::from_amqp(table).map(|content| Self(content.into()))
+    }
+
+    /// Arguments from a table's content that [`Arguments::as_bytes`] gave before.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for bytes that are no table.
+    pub fn from_content(content: &[u8]) -> Result<Self, DecodeError> {
+        FieldTable::parse(content).map(|table| Self(table.as_bytes().into()))
+    }
+
+    /// The table's content, without a length before it.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names and values in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], FieldValue<'_>)> {
+        FieldTable::parse(&self.0).into_iter().flatten()
+    }
+
+    /// The value of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<FieldValue<'_>> {
+        FieldTable::parse(&self.0).ok()?.get(name.as_bytes())
+    }
+
+    /// As amq-protocol's table.
+    #[must_use]
+    pub fn to_amqp(&self) -> amqp::FieldTable {
+        FieldTable::parse(&self.0).map(|table| table.to_amqp()).unwrap_or_default()
+    }
+}
+
+/// What kind of queue was asked for with `x-queue-type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum QueueType {
+    /// The default.
+    #[default]
+    Classic,
+    /// Replicated in RabbitMQ. Here, on one node: durable, every message persistent.
+    Quorum,
+}
+
+impl QueueType {
+    /// The word in `x-queue-type`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Quorum => "quorum",
+        }
+    }
+
+    /// The arguments that a redeclaration must repeat, in the order in which RabbitMQ compares them.
+    const fn compared_arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Classic => &[
+                "x-expires",
+                "x-message-ttl",
+                "x-dead-letter-exchange",
+                "x-dead-letter-routing-key",
+                "x-max-length",
+                "x-max-length-bytes",
+                "x-max-priority",
+                "x-overflow",
+                "x-queue-mode",
+                "x-queue-version",
+                "x-single-active-consumer",
+                "x-queue-master-locator",
+                "x-queue-leader-locator",
+            ],
+            Self::Quorum => &[
+                "x-dead-letter-exchange",
+                "x-dead-letter-routing-key",
+                "x-dead-letter-strategy",
+                "x-expires",
+                "x-max-length",
+                "x-max-length-bytes",
+                "x-max-in-memory-length",
+                "x-max-in-memory-bytes",
+                "x-overflow",
+                "x-single-active-consumer",
+                "x-quorum-initial-group-size",
+                "x-delivery-limit",
+                "x-message-ttl",
+                "x-queue-leader-locator",
+            ],
+        }
+    }
+}
+
+/// What happens to a message that a full queue is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// The oldest message makes room.
+    DropHead,
+    /// The publisher is refused.
+    RejectPublish,
+    /// The publisher is refused and the message dead-lettered.
+    RejectPublishDlx,
+}
+
+/// How a quorum queue dead-letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetterStrategy {
+    /// Without waiting for a confirm.
+    AtMostOnce,
+    /// Kept until the target has confirmed.
+    AtLeastOnce,
+}
+
+/// A queue's arguments in typed form. All but the type are `None` or `false` in every queue that
+/// [`QueueSettings::parse`] lets pass so far; they have their place here for the queue machine to grow into.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// `x-queue-type`.
+    pub queue_type: QueueType,
+    /// `x-message-ttl`, in milliseconds.
+    pub message_ttl_ms: Option<u64>,
+    /// `x-expires`, in milliseconds; not zero.
+    pub expires_ms: Option<u64>,
+    /// `x-max-length`, in messages.
+    pub max_length: Option<u64>,
+    /// `x-max-length-bytes`.
+    pub max_length_bytes: Option<u64>,
+    /// `x-overflow`.
+    pub overflow: Option<Overflow>,
+    /// `x-dead-letter-exchange`.
+    pub dead_letter_exchange: Option<ExchangeName>,
+    /// `x-dead-letter-routing-key`.
+    pub dead_letter_routing_key: Option<Box<[u8]>>,
+    /// `x-dead-letter-strategy`.
+    pub dead_letter_strategy: Option<DeadLetterStrategy>,
+    /// `x-max-priority`.
+    pub max_priority: Option<u8>,
+    /// `x-single-active-consumer`.
+    pub single_active_consumer: bool,
+    /// `x-delivery-limit`; negative for none.
+    pub delivery_limit: Option<i64>,
+}
+
+/// The queue that is being declared, for checks and texts.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueProperties<'a> {
+    /// The queue's name.
+    pub name: &'a str,
+    /// Its vhost's name.
+    pub vhost: &'a str,
+    /// As declared; an exclusive queue is never durable.
+    pub durable: bool,
+    /// The connection that will own it, for an exclusive queue.
+    pub exclusive_owner: Option<ConnectionId>,
+    /// As declared.
+    pub auto_delete: bool,
+}
+
+/// Known to RabbitMQ and built here later.
+const UNSUPPORTED: &[&str] = &[
+    "x-message-ttl",
+    "x-expires",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-overflow",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-max-priority",
+    "x-single-active-consumer",
+    "x-delivery-limit",
+];
+
+/// Arguments of other queue types, which RabbitMQ refuses.
+const NOT_CLASSIC: &[&str] = &[
+    "x-delivery-limit",
+    "x-dead-letter-strategy",
+    "x-initial-cluster-size",
+    "x-max-age",
+    "x-max-in-memory-bytes",
+    "x-max-in-memory-length",
+    "x-quorum-initial-group-size",
+    "x-stream-filter-size-bytes",
+    "x-stream-max-segment-size-bytes",
+];
+const NOT_QUORUM: &[&str] = &[
+    "x-initial-cluster-size",
+    "x-max-age",
+    "x-max-priority",
+    "x-queue-master-locator",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-stream-filter-size-bytes",
+    "x-stream-max-segment-size-bytes",
+];
+
+/// The type as it is asked for: streams are known, so that they can be refused honestly.
+enum AskedType {
+    Classic,
+    Quorum,
+    Stream,
+}
+
+/// Checks arguments of one queue; every method returns the typed value or the refusal.
+struct Checker<'a> {
+    arguments: &'a Arguments,
+    properties: &'a QueueProperties<'a>,
+}
+
+impl QueueSettings {
+    /// Checks a new queue's arguments and properties as RabbitMQ 4 does and in its order.
+    ///
+    /// # Errors
+    /// 406 with RabbitMQ's texts for what it refuses; 540 for streams and for arguments that are not supported yet.
+    pub fn parse(arguments: &Arguments, properties: &QueueProperties<'_>) -> Result<Self, BrokerError> {
+        let check = Checker { arguments, properties };
+        let asked = check.asked_type();
+        let (module, foreign): (_, &[&str]) = match asked {
+            Ok(AskedType::Classic) => ("rabbit_classic_queue", NOT_CLASSIC),
+            Ok(AskedType::Quorum) => ("rabbit_quorum_queue", NOT_QUORUM),
+            Ok(AskedType::Stream) | Err(_) => ("", &[]),
+        };
+        if let Some(key) = foreign.iter().find(|key| arguments.get(key).is_some()) {
+            return Err(BrokerError::precondition_failed(format!(
+                "invalid arg '{key}' for {} of queue type {module}",
+                properties.resource()
+            )));
+        }
+        let mut settings = check.values()?;
+        settings.queue_type = match asked? {
+            AskedType::Classic => return settings.supported(arguments),
+            AskedType::Quorum => QueueType::Quorum,
+            AskedType::Stream => {
+                check.replicated_properties()?;
+                return Err(BrokerError::not_implemented("queues of type 'stream' are not supported yet"));
+            }
+        };
+        check.replicated_properties()?;
+        settings.supported(arguments)
+    }
+
+    /// Refuses what the queue machine does not do yet.
+    fn supported(self, arguments: &Arguments) -> Result<Self, BrokerError> {
+        for key in UNSUPPORTED {
+            match arguments.get(key) {
+                // What a queue does anyway.
+                None | Some(FieldValue::Bool(false)) => {}
+                Some(_) => {
+                    return Err(BrokerError::not_implemented(format!(
+                        "queue argument '{key}' is not supported yet"
+                    )));
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl QueueProperties<'_> {
+    fn resource(&self) -> String {
+        format!("queue '{}' in vhost '{}'", self.name, self.vhost)
+    }
+}
+
+impl Checker<'_> {
+    fn asked_type(&self) -> Result<AskedType, BrokerError> {
+        match self.text("x-queue-type")? {
+            None | Some(b"classic") => Ok(AskedType::Classic),
+            Some(b"quorum") => Ok(AskedType::Quorum),
+            Some(b"stream") => Ok(AskedType::Stream),
+            Some(other) => {
+                let other = String::from_utf8_lossy(other);
+                Err(self.invalid("x-queue-type", &format!("\"unsupported queue type '{other}'\"")))
+            }
+        }
+    }
+
+    /// All values, in the order in which RabbitMQ looks at them.
+    fn values(&self) -> Result<QueueSettings, BrokerError> {
+        let mut settings = QueueSettings {
+            expires_ms: self.positive("x-expires", MAX_EXPIRY_MS)?,
+            message_ttl_ms: self.number("x-message-ttl", MAX_EXPIRY_MS)?,
+            dead_letter_exchange: self.dead_letter_exchange()?,
+            dead_letter_routing_key: self.dead_letter_routing_key()?,
+            ..QueueSettings::default()
+        };
+        settings.dead_letter_strategy = match self.text("x-dead-letter-strategy")? {
+            None => None,
+            Some(b"at-most-once") => Some(DeadLetterStrategy::AtMostOnce),
+            Some(b"at-least-once") => Some(DeadLetterStrategy::AtLeastOnce),
+            Some(_) => return Err(self.invalid("x-dead-letter-strategy", "invalid_dlx_strategy")),
+        };
+        settings.max_length = self.number("x-max-length", u64::MAX)?;
+        settings.max_length_bytes = self.number("x-max-length-bytes", u64::MAX)?;
+        self.number("x-max-in-memory-length", u64::MAX)?;
+        self.number("x-max-in-memory-bytes", u64::MAX)?;
+        settings.max_priority =
+            match self.number("x-max-priority", u64::MAX)? {
+                None => None,
+                Some(number) => Some(u8::try_from(number).map_err(|_| {
+                    self.invalid("x-max-priority", &format!("{{max_value_exceeded,{number}}}"))
+                })?),
+            };
+        settings.overflow = match self.text("x-overflow")? {
+            None => None,
+            Some(b"drop-head") => Some(Overflow::DropHead),
+            Some(b"reject-publish") => Some(Overflow::RejectPublish),
+            Some(b"reject-publish-dlx") => Some(Overflow::RejectPublishDlx),
+            Some(_) => return Err(self.invalid("x-overflow", "invalid_overflow")),
+        };
+        self.ignored_classic_arguments()?;
+        settings.single_active_consumer = match self.arguments.get("x-single-active-consumer") {
+            None => false,
+            Some(FieldValue::Bool(value)) => value,
+            Some(other) => return Err(self.unacceptable("x-single-active-consumer", &other)),
+        };
+        self.asked_type()?;
+        self.positive("x-quorum-initial-group-size", u64::MAX)?;
+        match self.text("x-queue-leader-locator")? {
+            None | Some(b"client-local" | b"balanced" | b"random" | b"least-leaders") => {}
+            Some(_) => return Err(self.invalid("x-queue-leader-locator", "invalid_queue_locator_arg")),
+        }
+        // RabbitMQ takes any value here; only a number means something.
+        settings.delivery_limit = self.arguments.get("x-delivery-limit").and_then(|value| value.as_i64());
+        Ok(settings)
+    }
+
+    /// Accepted for RabbitMQ's sake; nothing here depends on them.
+    fn ignored_classic_arguments(&self) -> Result<(), BrokerError> {
+        match self.text("x-queue-mode")? {
+            None | Some(b"default" | b"lazy") => {}
+            Some(other) => {
+                let other = String::from_utf8_lossy(other);
+                return Err(self.invalid("x-queue-mode", &format!("\"unsupported queue mode '{other}'\"")));
+            }
+        }
+        match self.number("x-queue-version", u64::MAX)? {
+            None | Some(1 | 2) => Ok(()),
+            Some(other) => {
+                Err(self.invalid("x-queue-version", &format!("\"unsupported queue version '{other}'\"")))
+            }
+        }
+    }
+
+    fn dead_letter_exchange(&self) -> Result<Option<ExchangeName>, BrokerError> {
+        dead_letter_exchange(self.arguments, self.properties.name, self.properties.vhost)
+    }
+
+    fn dead_letter_routing_key(&self) -> Result<Option<Box<[u8]>>, BrokerError> {
+        const KEY: &str = "x-dead-letter-routing-key";
+        let Some(key) = self.text(KEY)? else { return Ok(None) };
+        if self.arguments.get("x-dead-letter-exchange").is_none() {
+            return Err(self.invalid(KEY, "routing_key_but_no_dlx_defined"));
+        }
+        Ok(Some(key.into()))
+    }
+
+    /// A quorum queue or stream is durable and belongs to nobody.
+    fn replicated_properties(&self) -> Result<(), BrokerError> {
+        let wrong = if self.properties.auto_delete {
+            "auto-delete"
+        } else if self.properties.exclusive_owner.is_some() {
+            "exclusive-owner"
+        } else if !self.properties.durable {
+            "non-durable"
+        } else {
+            return Ok(());
+        };
+        let resource = self.properties.resource();
+        Err(BrokerError::precondition_failed(format!("invalid property '{wrong}' for {resource}")))
+    }
+
+    fn text(&self, key: &str) -> Result<Option<&[u8]>, BrokerError> {
+        match self.arguments.get(key) {
+            None => Ok(None),
+            Some(FieldValue::LongString(text)) => Ok(Some(text)),
+            Some(other) => Err(self.unacceptable(key, &other)),
+        }
+    }
+
+    fn number(&self, key: &str, max: u64) -> Result<Option<u64>, BrokerError> {
+        let Some(value) = self.arguments.get(key) else { return Ok(None) };
+        let Some(number) = value.as_i64() else {
+            return Err(self.invalid(key, &format!("\"expected integer, got {}\"", type_name(&value))));
+        };
+        let Ok(number) = u64::try_from(number) else {
+            return Err(self.invalid(key, &format!("{{value_negative,{number}}}")));
+        };
+        if number > max {
+            return Err(self.invalid(key, &format!("{{value_too_large,{number}}}")));
+        }
+        Ok(Some(number))
+    }
+
+    fn positive(&self, key: &str, max: u64) -> Result<Option<u64>, BrokerError> {
+        match self.number(key, max)? {
+            Some(0) => Err(self.invalid(key, "{value_zero,0}")),
+            number => Ok(number),
+        }
+    }
+
+    fn unacceptable(&self, key: &str, value: &FieldValue<'_>) -> BrokerError {
+        self.invalid(key, &format!("{{unacceptable_type,{}}}", type_name(value)))
+    }
+
+    fn invalid(&self, key: &str, why: &str) -> BrokerError {
+        let resource = self.properties.resource();
+        BrokerError::precondition_failed(format!("invalid arg '{key}' for {resource}: {why}"))
+    }
+}
+
+/// The exchange that a new queue dead-letters to. RabbitMQ looks at it before all other arguments, to check the
+/// permissions to read the queue and to write to that exchange.
+///
+/// # Errors
+/// 406 for a value that is no text.
+pub fn dead_letter_exchange(
+    arguments: &Arguments,
+    queue: &str,
+    vhost: &str,
+) -> Result<Option<ExchangeName>, BrokerError> {
+    exchange_argument(arguments, "x-dead-letter-exchange", &format!("queue '{queue}' in vhost '{vhost}'"))
+}
+
+/// The alternate exchange that a new exchange names.
+///
+/// # Errors
+/// 406 for a value that is no text.
+pub fn alternate_exchange(
+    arguments: &Arguments,
+    exchange: &str,
+    vhost: &str,
+) -> Result<Option<ExchangeName>, BrokerError> {
+    exchange_argument(arguments, "alternate-exchange", &format!("exchange '{exchange}' in vhost '{vhost}'"))
+}
+
+fn exchange_argument(
+    arguments: &Arguments,
+    key: &str,
+    resource: &str,
+) -> Result<Option<ExchangeName>, BrokerError> {
+    match arguments.get(key) {
+        None => Ok(None),
+        Some(FieldValue::LongString(name) | FieldValue::Bytes(name)) => {
+            Ok(Some(ExchangeName::from(String::from_utf8_lossy(name).into_owned())))
+        }
+        Some(other) => Err(BrokerError::precondition_failed(format!(
+            "invalid type '{}' for arg '{key}' in {resource}",
+            type_name(&other)
+        ))),
+    }
+}
+
+/// Whether a queue that exists has the arguments of a new declaration: only those that its type knows count, and
+/// all widths of integers are one.
+///
+/// # Errors
+/// 406 with RabbitMQ's text for the first argument that differs.
+pub fn check_queue_equivalence(
+    current: &Arguments,
+    queue_type: QueueType,
+    received: &Arguments,
+    resource: &str,
+) -> Result<(), BrokerError> {
+    let default = FieldValue::LongString(b"classic");
+    let received_type = received.get("x-queue-type").unwrap_or(default);
+    let current_type = FieldValue::LongString(queue_type.as_str().as_bytes());
+    check_equal("x-queue-type", Some(current_type), Some(received_type), resource)?;
+    for key in queue_type.compared_arguments() {
+        check_equal(key, current.get(key), received.get(key), resource)?;
+    }
+    Ok(())
+}
+
+/// Compares one argument of a declaration with the one in force.
+///
+/// # Errors
+/// 406 with RabbitMQ's text if they differ.
+pub fn check_equal(
+    key: &str,
+    current: Option<FieldValue<'_>>,
+    received: Option<FieldValue<'_>>,
+    resource: &str,
+) -> Result<(), BrokerError> {
+    let (received, current) = match (received, current) {
+        (None, None) => return Ok(()),
+        (Some(received), Some(current)) if is_same(&received, &current) => return Ok(()),
+        (Some(received), Some(current)) => (quoted(&received), quoted(&current)),
+        (received, current) => (described(received.as_ref()), described(current.as_ref())),
+    };
+    Err(inequivalent(key, resource, &received, &current))
+}
+
+/// 406 `inequivalent arg …`.
+pub(crate) fn inequivalent(key: &str, resource: &str, received: &str, current: &str) -> BrokerError {
+    BrokerError::precondition_failed(format!(
+        "inequivalent arg '{key}' for {resource}: received {received} but current is {current}"
+    ))
+}
+
+fn is_same(a: &FieldValue<'_>, b: &FieldValue<'_>) -> bool {
+    match (a.as_i64(), b.as_i64()) {
+        (Some(a), Some(b)) => a == b,
+        _ => match (a, b) {
+            (
+                FieldValue::LongString(a) | FieldValue::Bytes(a),
+                FieldValue::LongString(b) | FieldValue::Bytes(b),
+            ) => a == b,
+            (a, b) => a == b,
+        },
+    }
+}
+
+/// A value as text: strings bare, the rest as a term.
+fn plain(value: &FieldValue<'_>) -> String {
+    match value {
+        FieldValue::LongString(text) | FieldValue::Bytes(text) => String::from_utf8_lossy(text).into_owned(),
+        other => Term(*other).to_string(),
+    }
+}
+
+fn quoted(value: &FieldValue<'_>) -> String {
+    match value {
+        FieldValue::Void => "none".to_owned(),
+        value => format!("'{}'", plain(value)),
+    }
+}
+
+fn described(value: Option<&FieldValue<'_>>) -> String {
+    match value {
+        None => "none".to_owned(),
+        Some(value) => format!("the value '{}' of type '{}'", plain(value), type_name(value)),
+    }
+}

@@ -40,3 +40,13 @@ pub const HELD_REPLY_BYTES: usize = 1024 * 1024;
 /// Messages that one consumer takes in a row while others of the queue are ready too. Small, so that the work is
 /// spread evenly; more than one, so that a deep backlog does not change outbox with every message.
 pub const CONSUMER_TURN_MESSAGES: usize = 64;
+
+/// The longest `x-message-ttl` and `x-expires`, in milliseconds: ten years, RabbitMQ's bound.
+pub const MAX_EXPIRY_MS: u64 = 315_360_000_000;
+
+/// The memory of one compiled permission pattern, in bytes: a pattern is a user's text, its automaton need not be
+/// small.
+pub const PERMISSION_REGEX_BYTES: usize = 256 * 1024;
+
+/// Bytes that may wait for the log before connections that publish are not read, in bytes.
+pub const LOG_BACKLOG_BYTES: usize = 64 * 1024 * 1024;
