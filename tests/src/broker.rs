@@ -31,10 +31,7 @@ impl Options {
     /// Default options with a configuration file.
     #[must_use]
     pub fn config(lines: &str) -> Self {
-        Self {
-            config: lines.to_owned(),
-            ..Self::default()
-        }
+        Self { config: lines.to_owned(), ..Self::default() }
     }
 }
 
@@ -123,18 +120,12 @@ impl Broker {
         let file = File::create(&log).expect("a log file");
         command.stderr(file.try_clone().expect("the same file"));
         let mut child = command.stdout(file).spawn().expect("the broker");
-        let status = until("the other broker ends", PATIENCE, || {
-            child.try_wait().expect("its status")
-        });
+        let status = until("the other broker ends", PATIENCE, || child.try_wait().expect("its status"));
         (status, fs::read_to_string(&log).unwrap_or_default())
     }
 
     fn command(&self, data_dir: &Path) -> Command {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log_path())
-            .expect("a log file");
+        let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a log file");
         let mut command = Command::new(match &self.options.binary {
             Some(path) => path,
             None => binary::leveret(),
@@ -203,9 +194,7 @@ impl Broker {
     }
 
     fn try_exit(&mut self) -> Option<ExitStatus> {
-        self.child
-            .as_mut()
-            .and_then(|child| child.try_wait().expect("the status of a child"))
+        self.child.as_mut().and_then(|child| child.try_wait().expect("the status of a child"))
     }
 
     /// Waits for the process to end by itself.
@@ -300,10 +289,7 @@ impl Drop for Broker {
     }
 }
 
-#[allow(
-    clippy::print_stdout,
-    reason = "a failing test shows the broker's last lines"
-)]
+#[allow(clippy::print_stdout, reason = "a failing test shows the broker's last lines")]
 fn println_log(tail: &str) {
     println!("--- the broker's log ends with:\n{tail}\n---");
 }

@@ -54,11 +54,7 @@ impl Client {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            stream,
-            inbox: Vec::new(),
-            frame_max: 131_072,
-        })
+        Ok(Self { stream, inbox: Vec::new(), frame_max: 131_072 })
     }
 
     /// Opens a socket and says the protocol header; the broker's `connection.start` is read.
@@ -105,10 +101,7 @@ impl Client {
         let (channel_max, frame_max) = offer.ok_or_else(|| refused("tune is cut short"))?;
         let channel_max = login.channel_max.unwrap_or(channel_max);
         self.frame_max = login.frame_max.unwrap_or(frame_max);
-        self.method(
-            0,
-            connection::tune_ok(channel_max, self.frame_max, login.heartbeat),
-        )
+        self.method(0, connection::tune_ok(channel_max, self.frame_max, login.heartbeat))
     }
 
     /// A second handle of the same socket, for a thread that only writes.
@@ -187,13 +180,8 @@ impl Client {
     /// When it is another one than the one asked for, or none comes.
     pub fn expect_method(&mut self, channel: u16, method: (u16, u16)) -> std::io::Result<Frame> {
         match self.next(PATIENCE) {
-            Event::Frame(frame) if frame.channel == channel && frame.method() == Some(method) => {
-                Ok(frame)
-            }
-            Event::Frame(frame) => Err(refused(&format!(
-                "expected {method:?}, got {}",
-                describe(&frame)
-            ))),
+            Event::Frame(frame) if frame.channel == channel && frame.method() == Some(method) => Ok(frame),
+            Event::Frame(frame) => Err(refused(&format!("expected {method:?}, got {}", describe(&frame)))),
             other => Err(refused(&format!("expected {method:?}, got {other:?}"))),
         }
     }
@@ -221,11 +209,7 @@ impl Client {
             }
             body.extend_from_slice(&piece.payload);
         }
-        Ok(Content {
-            method,
-            properties: header.payload[12..].to_vec(),
-            body,
-        })
+        Ok(Content { method, properties: header.payload[12..].to_vec(), body })
     }
 
     /// `basic.get` without ack: the message, or `None` from an empty queue.
@@ -235,9 +219,7 @@ impl Client {
     pub fn get(&mut self, channel: u16, queue: &str) -> std::io::Result<Option<Content>> {
         self.method(channel, basic::get(queue, true))?;
         match self.next(PATIENCE) {
-            Event::Frame(frame) if frame.method() == Some((60, 71)) => {
-                self.content(frame).map(Some)
-            }
+            Event::Frame(frame) if frame.method() == Some((60, 71)) => self.content(frame).map(Some),
             Event::Frame(frame) if frame.method() == Some((60, 72)) => Ok(None),
             Event::Frame(frame) => Err(refused(&describe(&frame))),
             other => Err(refused(&format!("{other:?}"))),
@@ -306,13 +288,7 @@ enum Filled {
 
 /// All frames of one message behind its method `method`.
 #[must_use]
-pub fn message(
-    channel: u16,
-    method: &[u8],
-    properties: &Properties,
-    body: &[u8],
-    frame_max: u32,
-) -> Vec<u8> {
+pub fn message(channel: u16, method: &[u8], properties: &Properties, body: &[u8], frame_max: u32) -> Vec<u8> {
     let header = methods::content_header(body.len() as u64, properties);
     let mut bytes = wire::frame(wire::METHOD, channel, method);
     bytes.extend(wire::frame(wire::HEADER, channel, &header));

@@ -52,11 +52,7 @@ const METHODS: &[(u16, u16, &str, &str)] = &[
 /// random part.
 #[must_use]
 pub fn describe(frame: &Frame) -> String {
-    let place = if frame.channel == 0 {
-        String::new()
-    } else {
-        format!("channel {}: ", frame.channel)
-    };
+    let place = if frame.channel == 0 { String::new() } else { format!("channel {}: ", frame.channel) };
     let text = match frame.kind {
         wire::METHOD => method(frame),
         wire::HEADER => format!("header, {} octets", frame.payload.len()),
@@ -119,29 +115,14 @@ mod tests {
 
     #[test]
     fn a_close_is_written_with_code_text_and_method() {
-        let payload = Writer::method(20, 40)
-            .u16(404)
-            .short("NOT_FOUND - x")
-            .u16(50)
-            .u16(10)
-            .done();
-        let frame = Frame {
-            kind: wire::METHOD,
-            channel: 3,
-            payload,
-        };
-        assert_eq!(
-            describe(&frame),
-            "channel 3: channel.close 404 \"NOT_FOUND - x\" 50 10"
-        );
+        let payload = Writer::method(20, 40).u16(404).short("NOT_FOUND - x").u16(50).u16(10).done();
+        let frame = Frame { kind: wire::METHOD, channel: 3, payload };
+        assert_eq!(describe(&frame), "channel 3: channel.close 404 \"NOT_FOUND - x\" 50 10");
     }
 
     #[test]
     fn names_made_by_the_broker_lose_their_random_part() {
-        assert_eq!(
-            without_random("queue 'amq.gen-a_B-9' in vhost"),
-            "queue 'amq.gen-*' in vhost"
-        );
+        assert_eq!(without_random("queue 'amq.gen-a_B-9' in vhost"), "queue 'amq.gen-*' in vhost");
         assert_eq!(without_random("amq.ctag-xyz"), "amq.ctag-*");
         assert_eq!(without_random("plain"), "plain");
     }

@@ -1,1 +1,452 @@
-//! The crash test's account book, outside the broker: what was confirmed, what was delivered, and what is wrong.
+//! The crash test's account book, kept outside the broker: what was published, confirmed and delivered, and every
+//! promise that was broken on the way.
+//!
+//! It judges by four rules. A confirmed message reaches every queue it was routed to. A body comes back as it was
+//! sent. First deliveries of one publisher's messages come in the order of publishing, for each queue that has a
+//! single consumer, and for each consumer of the others. A message that was delivered before comes `redelivered`,
+//! and one that was not comes so only after a crash.
+
+use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+/// How many violations are kept with their words.
+const KEPT_VIOLATIONS: usize = 20;
+
+/// A message's name: who published it, and as what number from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageId {
+    /// The publisher.
+    pub publisher: usize,
+    /// Counts the publisher's messages.
+    pub number: usize,
+}
+
+impl MessageId {
+    /// As the message-id property carries it.
+    #[must_use]
+    pub fn to_text(self) -> String {
+        format!("{}-{}", self.publisher, self.number)
+    }
+
+    /// Reads [`Self::to_text`] back.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (publisher, number) = text.split_once('-')?;
+        Some(Self { publisher: publisher.parse().ok()?, number: number.parse().ok()? })
+    }
+}
+
+/// One delivery as a consumer saw it.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery {
+    /// The message.
+    pub id: MessageId,
+    /// Where the consumer stands; see [`Ledger::consumer`].
+    pub consumer: usize,
+    /// The flag on the delivery.
+    pub redelivered: bool,
+    /// Whether body and properties are those that were sent.
+    pub intact: bool,
+    /// The broker's life in which it came: [`Ledger::life`], read after the consumer had connected.
+    pub life: u32,
+}
+
+/// What a whole run amounts to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Messages handed to the broker.
+    pub published: u64,
+    /// Messages the broker confirmed.
+    pub confirmed: u64,
+    /// Deliveries, repeats included.
+    pub deliveries: u64,
+    /// Deliveries of a message that the queue had delivered before.
+    pub repeats: u64,
+    /// Confirmed messages that did not reach a queue they were routed to, counted for each queue.
+    pub lost: u64,
+    /// Deliveries whose content was not what was sent.
+    pub altered: u64,
+    /// First deliveries behind a later message of the same publisher.
+    pub out_of_order: u64,
+    /// Repeats without the flag, and flags on messages that this life of the broker first saw and first delivered.
+    pub wrong_flags: u64,
+    /// The first violations in words.
+    pub violations: Vec<String>,
+}
+
+impl Report {
+    /// Whether every promise was kept.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.lost + self.altered + self.out_of_order + self.wrong_flags == 0
+    }
+}
+
+/// The book. Every method may be called from any thread.
+#[derive(Debug)]
+pub struct Ledger {
+    publishers: Vec<Mutex<Published>>,
+    queues: Vec<Mutex<Delivered>>,
+    consumers: Vec<Consumer>,
+    life: AtomicU32,
+    confirmed: AtomicU64,
+    broken: Mutex<Report>,
+}
+
+/// What one publisher did.
+#[derive(Debug, Default)]
+struct Published {
+    /// The life in which each message was sent.
+    lives: Vec<u32>,
+    confirmed: Vec<bool>,
+}
+
+/// What one queue delivered.
+#[derive(Debug)]
+struct Delivered {
+    /// For each publisher and number: whether it came.
+    seen: Vec<Vec<bool>>,
+    deliveries: u64,
+    repeats: u64,
+}
+
+/// One place where deliveries are read.
+#[derive(Debug)]
+struct Consumer {
+    queue: usize,
+    /// The queue has no other consumer, so order holds over all its lives.
+    alone: bool,
+    /// For each publisher: the life and the highest number that came first here.
+    highest: Mutex<Vec<Option<(u32, usize)>>>,
+}
+
+impl Ledger {
+    /// A book for `publishers` publishers, `queues` queues and consumers at the places `consumers`: the queue that
+    /// each reads.
+    #[must_use]
+    pub fn new(publishers: usize, queues: usize, consumers: &[usize]) -> Self {
+        let delivered =
+            || Mutex::new(Delivered { seen: vec![Vec::new(); publishers], deliveries: 0, repeats: 0 });
+        let consumer = |queue: &usize| Consumer {
+            queue: *queue,
+            alone: consumers.iter().filter(|other| *other == queue).count() == 1,
+            highest: Mutex::new(vec![None; publishers]),
+        };
+        Self {
+            publishers: (0..publishers).map(|_| Mutex::default()).collect(),
+            queues: (0..queues).map(|_| delivered()).collect(),
+            consumers: consumers.iter().map(consumer).collect(),
+            life: AtomicU32::new(0),
+            confirmed: AtomicU64::new(0),
+            broken: Mutex::default(),
+        }
+    }
+
+    /// The broker's present life. A publisher reads it before it connects, a consumer after it has connected: so a
+    /// message and a delivery with equal lives were surely in the same one.
+    pub fn life(&self) -> u32 {
+        self.life.load(Ordering::SeqCst)
+    }
+
+    /// The broker is dead; what comes next is another life.
+    pub fn next_life(&self) {
+        self.life.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Messages confirmed so far.
+    pub fn confirmed_count(&self) -> u64 {
+        self.confirmed.load(Ordering::Relaxed)
+    }
+
+    /// Takes the number of the publisher's next message, which it is about to send in `life`.
+    pub fn publish(&self, publisher: usize, life: u32) -> MessageId {
+        let mut book = lock(&self.publishers[publisher]);
+        book.lives.push(life);
+        book.confirmed.push(false);
+        MessageId { publisher, number: book.lives.len() - 1 }
+    }
+
+    /// The broker confirmed a message.
+    pub fn confirm(&self, id: MessageId) {
+        let mut book = lock(&self.publishers[id.publisher]);
+        if !std::mem::replace(&mut book.confirmed[id.number], true) {
+            self.confirmed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Something came that was never sent.
+    pub fn altered(&self, what: &str) {
+        self.broken(|report| &mut report.altered, || what.to_owned());
+    }
+
+    /// A delivery came.
+    pub fn deliver(&self, delivery: Delivery) {
+        let Delivery { id, consumer, .. } = delivery;
+        let place = &self.consumers[consumer];
+        let sent_in = {
+            let book = lock(&self.publishers[id.publisher]);
+            book.lives.get(id.number).copied()
+        };
+        let Some(sent_in) = sent_in else {
+            return self.altered(&format!("{} was never sent", id.to_text()));
+        };
+        if !delivery.intact {
+            self.altered(&format!("{} came altered", id.to_text()));
+        }
+        let first = self.note(place.queue, id);
+        self.check_flag(place.queue, &delivery, first, sent_in);
+        if first {
+            self.check_order(place, &delivery);
+        }
+    }
+
+    /// Marks a message as seen; says whether it was the first time.
+    fn note(&self, queue: usize, id: MessageId) -> bool {
+        let mut book = lock(&self.queues[queue]);
+        book.deliveries += 1;
+        let seen = &mut book.seen[id.publisher];
+        if seen.len() <= id.number {
+            seen.resize(id.number + 1, false);
+        }
+        let first = !std::mem::replace(&mut seen[id.number], true);
+        book.repeats += u64::from(!first);
+        first
+    }
+
+    fn check_flag(&self, queue: usize, delivery: &Delivery, first: bool, sent_in: u32) {
+        let text = delivery.id.to_text();
+        if !first && !delivery.redelivered {
+            let words = || format!("queue {queue}: {text} came again without the flag");
+            self.broken(|report| &mut report.wrong_flags, words);
+        }
+        if first && delivery.redelivered && delivery.life == sent_in {
+            let words = || format!("queue {queue}: {text} came first, with the flag, no crash before");
+            self.broken(|report| &mut report.wrong_flags, words);
+        }
+    }
+
+    fn check_order(&self, place: &Consumer, delivery: &Delivery) {
+        let MessageId { publisher, number } = delivery.id;
+        let mut highest = lock(&place.highest);
+        let before = highest[publisher].replace((delivery.life, number));
+        let Some((life, before)) = before else { return };
+        if before > number && (place.alone || life == delivery.life) {
+            highest[publisher] = Some((delivery.life, before));
+            let words = || format!("queue {}: {publisher}-{number} first came after {before}", place.queue);
+            self.broken(|report| &mut report.out_of_order, words);
+        }
+    }
+
+    fn broken(&self, count: impl Fn(&mut Report) -> &mut u64, words: impl Fn() -> String) {
+        let mut report = lock(&self.broken);
+        *count(&mut report) += 1;
+        if report.violations.len() < KEPT_VIOLATIONS {
+            report.violations.push(words());
+        }
+    }
+
+    /// Confirmed messages that have not come, by the queues that `route` says each should reach.
+    pub fn missing<'a>(&self, route: impl Fn(MessageId) -> &'a [usize]) -> Vec<(usize, MessageId)> {
+        let mut missing = Vec::new();
+        for (publisher, book) in self.publishers.iter().enumerate() {
+            let book = lock(book);
+            let confirmed = book.confirmed.iter().enumerate().filter(|(_, yes)| **yes);
+            for (number, _) in confirmed {
+                let id = MessageId { publisher, number };
+                for queue in route(id) {
+                    let delivered = lock(&self.queues[*queue]);
+                    if delivered.seen[publisher].get(number) != Some(&true) {
+                        missing.push((*queue, id));
+                    }
+                }
+            }
+        }
+        missing
+    }
+
+    /// Closes the book after every queue was read to its end.
+    pub fn report<'a>(&self, route: impl Fn(MessageId) -> &'a [usize]) -> Report {
+        let missing = self.missing(route);
+        for (queue, id) in &missing {
+            let words = || format!("queue {queue}: {} was confirmed and never came", id.to_text());
+            self.broken(|report| &mut report.lost, words);
+        }
+        let mut report = lock(&self.broken).clone();
+        for book in &self.publishers {
+            report.published += lock(book).lives.len() as u64;
+        }
+        for book in &self.queues {
+            let book = lock(book);
+            report.deliveries += book.deliveries;
+            report.repeats += book.repeats;
+        }
+        report.confirmed = self.confirmed_count();
+        report
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} published, {} confirmed, {} deliveries, {} repeats; \
+             {} lost, {} altered, {} out of order, {} wrong flags",
+            self.published,
+            self.confirmed,
+            self.deliveries,
+            self.repeats,
+            self.lost,
+            self.altered,
+            self.out_of_order,
+            self.wrong_flags
+        )?;
+        self.violations.iter().try_for_each(|words| write!(f, "\n  {words}"))
+    }
+}
+
+/// A thread that panicked while it held the book has already failed the test.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no other thread panicked")
+}
+
+/// The body of a message: its length and octets follow from its id alone, so a consumer needs no copy.
+#[must_use]
+pub fn body(id: MessageId) -> Vec<u8> {
+    let mut state = mix(((id.publisher as u64) << 40) ^ id.number as u64);
+    let len = match state % 64 {
+        0..=3 => 0,
+        4..=7 => 1 + (state >> 8) % 16_384,
+        8 => 65_536 + (state >> 8) % (196_608 + 1),
+        _ => 1 + (state >> 8) % 512,
+    };
+    let mut body = Vec::with_capacity(usize::try_from(len).expect("a length in memory") + 8);
+    while (body.len() as u64) < len {
+        state = mix(state);
+        body.extend(state.to_le_bytes());
+    }
+    body.truncate(usize::try_from(len).expect("a length in memory"));
+    body
+}
+
+/// A good shuffle of 64 bits (splitmix64's finaliser).
+fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One publisher, queue 0 with a consumer alone, queue 1 with two.
+    fn ledger(messages: usize) -> Ledger {
+        let ledger = Ledger::new(1, 2, &[0, 1, 1]);
+        for _ in 0..messages {
+            let id = ledger.publish(0, 0);
+            ledger.confirm(id);
+        }
+        ledger
+    }
+
+    fn come(ledger: &Ledger, consumer: usize, number: usize, redelivered: bool) {
+        ledger.deliver(Delivery {
+            id: MessageId { publisher: 0, number },
+            consumer,
+            redelivered,
+            intact: true,
+            life: ledger.life(),
+        });
+    }
+
+    fn to_queue_0(_: MessageId) -> &'static [usize] {
+        &[0]
+    }
+
+    fn to_queue_1(_: MessageId) -> &'static [usize] {
+        &[1]
+    }
+
+    #[test]
+    fn a_good_run_is_clean() {
+        let ledger = ledger(3);
+        come(&ledger, 0, 0, false);
+        ledger.next_life();
+        come(&ledger, 0, 0, true);
+        come(&ledger, 0, 1, true);
+        come(&ledger, 0, 2, false);
+        let report = ledger.report(to_queue_0);
+        assert!(report.is_clean(), "{report}");
+        assert_eq!((report.confirmed, report.deliveries, report.repeats), (3, 4, 1));
+    }
+
+    #[test]
+    fn a_confirmed_message_that_never_came_is_lost() {
+        let ledger = ledger(2);
+        come(&ledger, 0, 0, false);
+        assert_eq!(ledger.report(to_queue_0).lost, 1);
+    }
+
+    #[test]
+    fn an_unconfirmed_message_may_vanish() {
+        let ledger = ledger(0);
+        ledger.publish(0, 0);
+        assert!(ledger.report(to_queue_0).is_clean());
+    }
+
+    #[test]
+    fn an_altered_or_invented_message_is_seen() {
+        let ledger = ledger(1);
+        ledger.deliver(Delivery {
+            id: MessageId { publisher: 0, number: 0 },
+            consumer: 0,
+            redelivered: false,
+            intact: false,
+            life: 0,
+        });
+        come(&ledger, 0, 9, false);
+        assert_eq!(ledger.report(to_queue_0).altered, 2);
+    }
+
+    #[test]
+    fn order_is_held_over_a_crash_where_a_consumer_is_alone() {
+        let ledger = ledger(3);
+        come(&ledger, 0, 1, false);
+        ledger.next_life();
+        come(&ledger, 0, 0, true);
+        assert_eq!(ledger.report(to_queue_0).out_of_order, 1);
+    }
+
+    #[test]
+    fn consumers_that_share_a_queue_are_ordered_each_within_a_life() {
+        let ledger = ledger(4);
+        come(&ledger, 1, 1, false);
+        come(&ledger, 2, 0, false);
+        ledger.next_life();
+        come(&ledger, 1, 3, false);
+        come(&ledger, 1, 2, false);
+        let report = ledger.report(to_queue_1);
+        assert_eq!((report.out_of_order, report.lost), (1, 0));
+    }
+
+    #[test]
+    fn a_repeat_without_the_flag_and_a_flag_without_a_crash_are_wrong() {
+        let ledger = ledger(2);
+        come(&ledger, 0, 0, false);
+        come(&ledger, 0, 0, false);
+        come(&ledger, 0, 1, true);
+        assert_eq!(ledger.report(to_queue_0).wrong_flags, 2);
+    }
+
+    #[test]
+    fn bodies_have_every_size_from_nothing_to_256_kib() {
+        let lengths: Vec<usize> =
+            (0..4_000).map(|number| body(MessageId { publisher: 1, number }).len()).collect();
+        assert!(lengths.contains(&0));
+        assert!(lengths.iter().any(|len| *len > 200_000));
+        assert!(lengths.iter().all(|len| *len <= 262_144));
+    }
+}

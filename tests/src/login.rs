@@ -46,12 +46,8 @@ pub fn capabilities(on: bool) -> Table {
         "connection.blocked",
         "authentication_failure_close",
     ];
-    let list = names
-        .iter()
-        .fold(Table::default(), |table, name| table.flag(name, on));
-    Table::default()
-        .text("product", "leveret-tests")
-        .table("capabilities", &list)
+    let list = names.iter().fold(Table::default(), |table, name| table.flag(name, on));
+    Table::default().text("product", "leveret-tests").table("capabilities", &list)
 }
 
 /// The response of the PLAIN mechanism.
@@ -63,8 +59,5 @@ pub fn plain(user: &str, password: &str) -> Vec<u8> {
 /// The response of the AMQPLAIN mechanism: a field table without its length.
 #[must_use]
 pub fn amqplain(user: &str, password: &str) -> Vec<u8> {
-    Table::default()
-        .text("LOGIN", user)
-        .text("PASSWORD", password)
-        .0
+    Table::default().text("LOGIN", user).text("PASSWORD", password).0
 }

@@ -11,12 +11,7 @@ pub mod connection {
     /// `connection.start-ok`.
     #[must_use]
     pub fn start_ok(properties: &Table, mechanism: &str, response: &[u8]) -> Vec<u8> {
-        Writer::method(10, 11)
-            .table(properties)
-            .short(mechanism)
-            .long(response)
-            .short("en_US")
-            .done()
+        Writer::method(10, 11).table(properties).short(mechanism).long(response).short("en_US").done()
     }
 
     /// `connection.secure-ok`.
@@ -28,11 +23,7 @@ pub mod connection {
     /// `connection.tune-ok`; heartbeat in seconds.
     #[must_use]
     pub fn tune_ok(channel_max: u16, frame_max: u32, heartbeat: u16) -> Vec<u8> {
-        Writer::method(10, 31)
-            .u16(channel_max)
-            .u32(frame_max)
-            .u16(heartbeat)
-            .done()
+        Writer::method(10, 31).u16(channel_max).u32(frame_max).u16(heartbeat).done()
     }
 
     /// `connection.open`.
@@ -44,12 +35,7 @@ pub mod connection {
     /// `connection.close`, reply code 200.
     #[must_use]
     pub fn close() -> Vec<u8> {
-        Writer::method(10, 50)
-            .u16(200)
-            .short("bye")
-            .u16(0)
-            .u16(0)
-            .done()
+        Writer::method(10, 50).u16(200).short("bye").u16(0).u16(0).done()
     }
 
     /// `connection.close-ok`.
@@ -90,12 +76,7 @@ pub mod channel {
     /// `channel.close`, reply code 200.
     #[must_use]
     pub fn close() -> Vec<u8> {
-        Writer::method(20, 40)
-            .u16(200)
-            .short("bye")
-            .u16(0)
-            .u16(0)
-            .done()
+        Writer::method(20, 40).u16(200).short("bye").u16(0).u16(0).done()
     }
 
     /// `channel.close-ok`.
@@ -134,32 +115,16 @@ pub mod exchange {
     /// `exchange.declare`.
     #[must_use]
     pub fn declare(exchange: &str, kind: &str, flags: u8, arguments: &Table) -> Vec<u8> {
-        Writer::method(40, 10)
-            .u16(0)
-            .short(exchange)
-            .short(kind)
-            .u8(flags)
-            .table(arguments)
-            .done()
+        Writer::method(40, 10).u16(0).short(exchange).short(kind).u8(flags).table(arguments).done()
     }
 
     /// `exchange.delete`; flags: 1 if-unused, 2 nowait.
     #[must_use]
     pub fn delete(exchange: &str, flags: u8) -> Vec<u8> {
-        Writer::method(40, 20)
-            .u16(0)
-            .short(exchange)
-            .u8(flags)
-            .done()
+        Writer::method(40, 20).u16(0).short(exchange).u8(flags).done()
     }
 
-    fn binding(
-        method: u16,
-        destination: &str,
-        source: &str,
-        key: &str,
-        arguments: &Table,
-    ) -> Vec<u8> {
+    fn binding(method: u16, destination: &str, source: &str, key: &str, arguments: &Table) -> Vec<u8> {
         Writer::method(40, method)
             .u16(0)
             .short(destination)
@@ -205,25 +170,13 @@ pub mod queue {
     /// `queue.declare`.
     #[must_use]
     pub fn declare(queue: &str, flags: u8, arguments: &Table) -> Vec<u8> {
-        Writer::method(50, 10)
-            .u16(0)
-            .short(queue)
-            .u8(flags)
-            .table(arguments)
-            .done()
+        Writer::method(50, 10).u16(0).short(queue).u8(flags).table(arguments).done()
     }
 
     /// `queue.bind`.
     #[must_use]
     pub fn bind(queue: &str, exchange: &str, key: &str, arguments: &Table) -> Vec<u8> {
-        Writer::method(50, 20)
-            .u16(0)
-            .short(queue)
-            .short(exchange)
-            .short(key)
-            .u8(0)
-            .table(arguments)
-            .done()
+        Writer::method(50, 20).u16(0).short(queue).short(exchange).short(key).u8(0).table(arguments).done()
     }
 
     /// `queue.purge`.
@@ -241,13 +194,7 @@ pub mod queue {
     /// `queue.unbind`.
     #[must_use]
     pub fn unbind(queue: &str, exchange: &str, key: &str, arguments: &Table) -> Vec<u8> {
-        Writer::method(50, 50)
-            .u16(0)
-            .short(queue)
-            .short(exchange)
-            .short(key)
-            .table(arguments)
-            .done()
+        Writer::method(50, 50).u16(0).short(queue).short(exchange).short(key).table(arguments).done()
     }
 }
 
@@ -271,32 +218,19 @@ pub mod basic {
     /// `basic.qos`.
     #[must_use]
     pub fn qos(size: u32, count: u16, global: bool) -> Vec<u8> {
-        Writer::method(60, 10)
-            .u32(size)
-            .u16(count)
-            .u8(u8::from(global))
-            .done()
+        Writer::method(60, 10).u32(size).u16(count).u8(u8::from(global)).done()
     }
 
     /// `basic.consume`.
     #[must_use]
     pub fn consume(queue: &str, tag: &str, flags: u8, arguments: &Table) -> Vec<u8> {
-        Writer::method(60, 20)
-            .u16(0)
-            .short(queue)
-            .short(tag)
-            .u8(flags)
-            .table(arguments)
-            .done()
+        Writer::method(60, 20).u16(0).short(queue).short(tag).u8(flags).table(arguments).done()
     }
 
     /// `basic.cancel`.
     #[must_use]
     pub fn cancel(tag: &str, nowait: bool) -> Vec<u8> {
-        Writer::method(60, 30)
-            .short(tag)
-            .u8(u8::from(nowait))
-            .done()
+        Writer::method(60, 30).short(tag).u8(u8::from(nowait)).done()
     }
 
     /// `basic.cancel-ok`, which a client owes to a server's cancel.
@@ -308,31 +242,19 @@ pub mod basic {
     /// `basic.publish`.
     #[must_use]
     pub fn publish(exchange: &str, key: &str, flags: u8) -> Vec<u8> {
-        Writer::method(60, 40)
-            .u16(0)
-            .short(exchange)
-            .short(key)
-            .u8(flags)
-            .done()
+        Writer::method(60, 40).u16(0).short(exchange).short(key).u8(flags).done()
     }
 
     /// `basic.get`.
     #[must_use]
     pub fn get(queue: &str, no_ack: bool) -> Vec<u8> {
-        Writer::method(60, 70)
-            .u16(0)
-            .short(queue)
-            .u8(u8::from(no_ack))
-            .done()
+        Writer::method(60, 70).u16(0).short(queue).u8(u8::from(no_ack)).done()
     }
 
     /// `basic.ack`.
     #[must_use]
     pub fn ack(tag: u64, multiple: bool) -> Vec<u8> {
-        Writer::method(60, 80)
-            .u64(tag)
-            .u8(u8::from(multiple))
-            .done()
+        Writer::method(60, 80).u64(tag).u8(u8::from(multiple)).done()
     }
 
     /// `basic.reject`.
@@ -418,10 +340,7 @@ impl Properties {
     /// Only `delivery-mode` 2.
     #[must_use]
     pub fn persistent() -> Self {
-        Self {
-            delivery_mode: Some(2),
-            ..Self::default()
-        }
+        Self { delivery_mode: Some(2), ..Self::default() }
     }
 
     /// Property flags and property list as they stand in a content header.
@@ -441,12 +360,9 @@ impl Properties {
             flags |= 1 << 11;
             list = list.u8(priority);
         }
-        for (place, text) in [
-            (9, &self.reply_to),
-            (8, &self.expiration),
-            (7, &self.message_id),
-            (4, &self.user_id),
-        ] {
+        for (place, text) in
+            [(9, &self.reply_to), (8, &self.expiration), (7, &self.message_id), (4, &self.user_id)]
+        {
             if let Some(text) = text {
                 flags |= 1 << place;
                 list = list.short(text);
@@ -459,10 +375,5 @@ impl Properties {
 /// Payload of a content header frame of class `basic`.
 #[must_use]
 pub fn content_header(body_len: u64, properties: &Properties) -> Vec<u8> {
-    Writer::default()
-        .u16(60)
-        .u16(0)
-        .u64(body_len)
-        .raw(&properties.bytes())
-        .done()
+    Writer::default().u16(60).u16(0).u64(body_len).raw(&properties.bytes()).done()
 }

@@ -13,9 +13,7 @@ pub fn resident_bytes(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    kib.and_then(|kib| kib.parse::<u64>().ok())
-        .expect("VmRSS in KiB")
-        * 1024
+    kib.and_then(|kib| kib.parse::<u64>().ok()).expect("VmRSS in KiB") * 1024
 }
 
 /// Open file descriptors.
@@ -34,10 +32,7 @@ pub fn open_descriptors(pid: u32) -> usize {
 /// When the system refuses.
 pub fn limit_descriptors(pid: u32, limit: u64) {
     use rustix::process::{Resource, Rlimit, prlimit};
-    let new = Rlimit {
-        current: Some(limit),
-        maximum: Some(limit),
-    };
+    let new = Rlimit { current: Some(limit), maximum: Some(limit) };
     prlimit(Some(pid_of(pid)), Resource::Nofile, new).expect("a new limit of descriptors");
 }
 

@@ -15,10 +15,15 @@ pub fn until<T>(what: &str, deadline: Duration, mut condition: impl FnMut() -> O
         if let Some(value) = condition() {
             return value;
         }
-        assert!(
-            start.elapsed() < deadline,
-            "waited {deadline:?} in vain for: {what}"
-        );
-        std::thread::park_timeout(Duration::from_millis(2));
+        assert!(start.elapsed() < deadline, "waited {deadline:?} in vain for: {what}");
+        std::thread::park_timeout(Duration::from_millis(3));
+    }
+}
+
+/// Lets `time` pass: between two tries, or for a moment that nothing announces, such as the middle of a start.
+pub fn pass(time: Duration) {
+    let start = Instant::now();
+    while let Some(left) = time.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
     }
 }

@@ -55,11 +55,7 @@ impl Frame {
         assert_eq!(end, FRAME_END, "the broker's frame does not end in 0xCE");
         let payload = buffer[7..7 + size].to_vec();
         buffer.drain(..8 + size);
-        Some(Self {
-            kind,
-            channel,
-            payload,
-        })
+        Some(Self { kind, channel, payload })
     }
 }
 
@@ -122,8 +118,7 @@ impl Writer {
     #[must_use]
     pub fn short(mut self, value: impl AsRef<[u8]>) -> Self {
         let value = value.as_ref();
-        self.0
-            .push(u8::try_from(value.len()).expect("a short string"));
+        self.0.push(u8::try_from(value.len()).expect("a short string"));
         self.0.extend_from_slice(value);
         self
     }
@@ -201,9 +196,7 @@ impl Table {
     /// An array of long strings (`A`).
     #[must_use]
     pub fn texts(self, key: &str, values: &[&str]) -> Self {
-        let items = values.iter().fold(Writer::default(), |writer, value| {
-            writer.u8(b'S').long(value)
-        });
+        let items = values.iter().fold(Writer::default(), |writer, value| writer.u8(b'S').long(value));
         let value = Writer::default().long(items.done()).done();
         self.field(key, b'A', &value)
     }
@@ -220,10 +213,7 @@ impl<'a> Reader<'a> {
     /// A reader over `bytes`.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            rest: bytes,
-            bits: None,
-        }
+        Self { rest: bytes, bits: None }
     }
 
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
@@ -274,8 +264,7 @@ impl<'a> Reader<'a> {
     /// A short string.
     pub fn short(&mut self) -> Option<String> {
         let len = usize::from(self.u8()?);
-        self.bytes(len)
-            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        self.bytes(len).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 
     /// A long string or a table, unparsed.

@@ -6,4 +6,5 @@
     reason = "helpers of tests report by panicking"
 )]
 
+mod crash;
 mod wrong_use;

@@ -4,8 +4,8 @@ use leveret_tests::{
     methods::{
         Properties,
         basic::{
-            EXCLUSIVE, IMMEDIATE, MANDATORY, NO_ACK, NO_LOCAL, ack, cancel, cancel_ok, consume,
-            get, nack, publish, qos, recover, recover_async, reject,
+            EXCLUSIVE, IMMEDIATE, MANDATORY, NO_ACK, NO_LOCAL, ack, cancel, cancel_ok, consume, get, nack,
+            publish, qos, recover, recover_async, reject,
         },
         exchange, queue,
     },
@@ -146,12 +146,9 @@ pub(super) const CASES: &[Case] = &[
     ("basic.consume: priority is negative", |s| {
         consume_with(s, &none().int("x-priority", -5));
     }),
-    (
-        "basic.consume: priority is a text, on a quorum queue",
-        |s| {
-            consume_quorum_with(s, &none().text("x-priority", "high"));
-        },
-    ),
+    ("basic.consume: priority is a text, on a quorum queue", |s| {
+        consume_quorum_with(s, &none().text("x-priority", "high"));
+    }),
     ("basic.consume: unknown argument", |s| {
         consume_with(s, &none().text("x-odd", "1"));
     }),
@@ -216,21 +213,12 @@ pub(super) const CASES: &[Case] = &[
     }),
     ("basic.deliver: from a client", |s| {
         s.open();
-        let payload = Writer::method(60, 60)
-            .short("t")
-            .u64(1)
-            .u8(0)
-            .short("")
-            .short("q");
+        let payload = Writer::method(60, 60).short("t").u64(1).u8(0).short("").short("q");
         s.ask(payload.done());
     }),
     ("basic.return: from a client", |s| {
         s.open();
-        let payload = Writer::method(60, 50)
-            .u16(312)
-            .short("t")
-            .short("")
-            .short("q");
+        let payload = Writer::method(60, 50).u16(312).short("t").short("").short("q");
         s.ask(payload.done());
     }),
     ("basic.get: missing queue", |s| {

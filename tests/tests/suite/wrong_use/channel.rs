@@ -2,10 +2,7 @@
 
 use leveret_tests::{
     login::Login,
-    methods::{
-        Properties, access, basic, channel, confirm, connection, content_header, exchange, queue,
-        tx,
-    },
+    methods::{Properties, access, basic, channel, confirm, connection, content_header, exchange, queue, tx},
     wire::{self, Table, Writer},
 };
 
@@ -22,18 +19,12 @@ pub(super) const CASES: &[Case] = &[
         s.answer(0);
     }),
     ("channel.open: number above channel_max", |s| {
-        s.login_with(&Login {
-            channel_max: Some(1_000),
-            ..Login::default()
-        });
+        s.login_with(&Login { channel_max: Some(1_000), ..Login::default() });
         s.send(1_001, channel::open());
         s.one_answer();
     }),
     ("channel.open: more channels than channel_max", |s| {
-        s.login_with(&Login {
-            channel_max: Some(2),
-            ..Login::default()
-        });
+        s.login_with(&Login { channel_max: Some(2), ..Login::default() });
         s.ok(1, channel::open());
         s.ok(2, channel::open());
         s.send(3, channel::open());
@@ -55,16 +46,13 @@ pub(super) const CASES: &[Case] = &[
         s.send(1, channel::close_ok());
         s.ask(channel::open());
     }),
-    (
-        "channel.open: before close-ok for the broker's close",
-        |s| {
-            s.open();
-            s.ask(queue::declare("missing", queue::PASSIVE, &Table::default()));
-            s.send(1, channel::open());
-            s.send(1, channel::close_ok());
-            s.ask(channel::open());
-        },
-    ),
+    ("channel.open: before close-ok for the broker's close", |s| {
+        s.open();
+        s.ask(queue::declare("missing", queue::PASSIVE, &Table::default()));
+        s.send(1, channel::open());
+        s.send(1, channel::close_ok());
+        s.ask(channel::open());
+    }),
     ("channel.open-ok: from a client", |s| {
         s.open();
         s.ask(Writer::method(20, 11).long("").done());
@@ -133,18 +121,15 @@ pub(super) const CASES: &[Case] = &[
         s.send(0, channel::close_ok());
         s.answer(0);
     }),
-    (
-        "channel: methods between the broker's close and close-ok",
-        |s| {
-            s.open();
-            let passive = queue::declare("missing", queue::PASSIVE, &Table::default());
-            s.ask(&passive);
-            s.send(1, &passive);
-            s.publish_to("missing", &Properties::default());
-            s.send(1, basic::ack(77, false));
-            s.answer(0);
-        },
-    ),
+    ("channel: methods between the broker's close and close-ok", |s| {
+        s.open();
+        let passive = queue::declare("missing", queue::PASSIVE, &Table::default());
+        s.ask(&passive);
+        s.send(1, &passive);
+        s.publish_to("missing", &Properties::default());
+        s.send(1, basic::ack(77, false));
+        s.answer(0);
+    }),
     ("channel: unknown method 20.99", |s| {
         s.open();
         s.ask(Writer::method(20, 99).done());

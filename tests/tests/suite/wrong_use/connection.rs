@@ -10,10 +10,7 @@ use super::Case;
 
 /// A login with another response.
 fn with_response(response: Vec<u8>) -> Login {
-    Login {
-        response,
-        ..Login::default()
-    }
+    Login { response, ..Login::default() }
 }
 
 fn start_ok(login: &Login) -> Vec<u8> {
@@ -22,11 +19,7 @@ fn start_ok(login: &Login) -> Vec<u8> {
 
 /// A login with AMQPLAIN and another response.
 fn amqplain_login(response: Vec<u8>) -> Login {
-    Login {
-        mechanism: "AMQPLAIN".into(),
-        response,
-        ..Login::default()
-    }
+    Login { mechanism: "AMQPLAIN".into(), response, ..Login::default() }
 }
 
 pub(super) const CASES: &[Case] = &[
@@ -63,18 +56,12 @@ pub(super) const CASES: &[Case] = &[
         s.send(0, start_ok(&with_response(plain("guest", "wrong"))));
         s.until_close();
     }),
-    (
-        "connection.start-ok: wrong password without the capability",
-        |s| {
-            s.start();
-            let login = Login {
-                properties: capabilities(false),
-                ..with_response(plain("guest", "wrong"))
-            };
-            s.send(0, start_ok(&login));
-            s.until_close();
-        },
-    ),
+    ("connection.start-ok: wrong password without the capability", |s| {
+        s.start();
+        let login = Login { properties: capabilities(false), ..with_response(plain("guest", "wrong")) };
+        s.send(0, start_ok(&login));
+        s.until_close();
+    }),
     ("connection.start-ok: unknown user", |s| {
         s.start();
         s.send(0, start_ok(&with_response(plain("nobody", "guest"))));
@@ -97,28 +84,19 @@ pub(super) const CASES: &[Case] = &[
     }),
     ("connection.start-ok: unknown mechanism", |s| {
         s.start();
-        let login = Login {
-            mechanism: "CRAM-MD5".into(),
-            ..Login::default()
-        };
+        let login = Login { mechanism: "CRAM-MD5".into(), ..Login::default() };
         s.send(0, start_ok(&login));
         s.until_close();
     }),
     ("connection.start-ok: empty mechanism", |s| {
         s.start();
-        let login = Login {
-            mechanism: String::new(),
-            ..Login::default()
-        };
+        let login = Login { mechanism: String::new(), ..Login::default() };
         s.send(0, start_ok(&login));
         s.until_close();
     }),
     ("connection.start-ok: mechanism in lower case", |s| {
         s.start();
-        let login = Login {
-            mechanism: "plain".into(),
-            ..Login::default()
-        };
+        let login = Login { mechanism: "plain".into(), ..Login::default() };
         s.send(0, start_ok(&login));
         s.until_close();
     }),
@@ -138,34 +116,23 @@ pub(super) const CASES: &[Case] = &[
         s.send(0, start_ok(&amqplain_login(b"\xff\xff\xff".to_vec())));
         s.until_close();
     }),
-    (
-        "connection.start-ok: client properties with an unknown type",
-        |s| {
-            s.start();
-            let properties = Table::default().field("odd", b'?', &[0; 4]);
-            let login = Login {
-                properties,
-                ..Login::default()
-            };
-            s.send(0, start_ok(&login));
-            s.until_close();
-        },
-    ),
-    (
-        "connection.start-ok: client properties longer than the frame",
-        |s| {
-            s.start();
-            let payload = Writer::method(10, 11).u32(1_000_000).raw(b"short").done();
-            s.send(0, payload);
-            s.until_close();
-        },
-    ),
+    ("connection.start-ok: client properties with an unknown type", |s| {
+        s.start();
+        let properties = Table::default().field("odd", b'?', &[0; 4]);
+        let login = Login { properties, ..Login::default() };
+        s.send(0, start_ok(&login));
+        s.until_close();
+    }),
+    ("connection.start-ok: client properties longer than the frame", |s| {
+        s.start();
+        let payload = Writer::method(10, 11).u32(1_000_000).raw(b"short").done();
+        s.send(0, payload);
+        s.until_close();
+    }),
     ("connection.start-ok: capabilities that are no table", |s| {
         s.start();
-        let login = Login {
-            properties: Table::default().text("capabilities", "all of them"),
-            ..Login::default()
-        };
+        let login =
+            Login { properties: Table::default().text("capabilities", "all of them"), ..Login::default() };
         s.send(0, start_ok(&login));
         s.one_answer();
     }),
@@ -253,40 +220,25 @@ pub(super) const CASES: &[Case] = &[
         s.until_close();
     }),
     ("connection.tune-ok: frame_max 4096", |s| {
-        s.tune(&Login {
-            frame_max: Some(4_096),
-            ..Login::default()
-        });
+        s.tune(&Login { frame_max: Some(4_096), ..Login::default() });
         s.send(0, connection::open("/"));
         s.one_answer();
     }),
     ("connection.tune-ok: frame_max above the broker's", |s| {
-        s.tune(&Login {
-            frame_max: Some(131_073),
-            ..Login::default()
-        });
+        s.tune(&Login { frame_max: Some(131_073), ..Login::default() });
         s.until_close();
     }),
     ("connection.tune-ok: frame_max 0", |s| {
-        s.tune(&Login {
-            frame_max: Some(0),
-            ..Login::default()
-        });
+        s.tune(&Login { frame_max: Some(0), ..Login::default() });
         s.send(0, connection::open("/"));
         s.one_answer();
     }),
     ("connection.tune-ok: channel_max above the broker's", |s| {
-        s.tune(&Login {
-            channel_max: Some(2_048),
-            ..Login::default()
-        });
+        s.tune(&Login { channel_max: Some(2_048), ..Login::default() });
         s.until_close();
     }),
     ("connection.tune-ok: channel_max 0", |s| {
-        s.tune(&Login {
-            channel_max: Some(0),
-            ..Login::default()
-        });
+        s.tune(&Login { channel_max: Some(0), ..Login::default() });
         s.send(0, connection::open("/"));
         s.one_answer();
     }),
@@ -389,13 +341,8 @@ pub(super) const CASES: &[Case] = &[
     }),
     ("connection.start: from a client", |s| {
         s.login();
-        let payload = Writer::method(10, 10)
-            .u8(0)
-            .u8(9)
-            .table(&Table::default())
-            .long("PLAIN")
-            .long("en_US")
-            .done();
+        let payload =
+            Writer::method(10, 10).u8(0).u8(9).table(&Table::default()).long("PLAIN").long("en_US").done();
         s.send(0, payload);
         s.answer(0);
     }),

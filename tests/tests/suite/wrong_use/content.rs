@@ -8,10 +8,7 @@ use leveret_tests::{
 use super::{Case, script::Script};
 
 fn headers(table: Table) -> Properties {
-    Properties {
-        headers: Some(table),
-        ..Properties::default()
-    }
+    Properties { headers: Some(table), ..Properties::default() }
 }
 
 /// A publish's method and header for a body of 5 octets.
@@ -38,10 +35,7 @@ fn with_properties(s: &mut Script, properties: &Properties) {
 }
 
 fn expiration(s: &mut Script, text: &str) {
-    let properties = Properties {
-        expiration: Some(text.into()),
-        ..Properties::default()
-    };
+    let properties = Properties { expiration: Some(text.into()), ..Properties::default() };
     with_properties(s, &properties);
 }
 
@@ -212,17 +206,11 @@ pub(super) const CASES: &[Case] = &[
         expiration(s, "+100000");
     }),
     ("basic.publish: user-id of another", |s| {
-        let properties = Properties {
-            user_id: Some("somebody".into()),
-            ..Properties::default()
-        };
+        let properties = Properties { user_id: Some("somebody".into()), ..Properties::default() };
         with_properties(s, &properties);
     }),
     ("basic.publish: empty user-id", |s| {
-        let properties = Properties {
-            user_id: Some(String::new()),
-            ..Properties::default()
-        };
+        let properties = Properties { user_id: Some(String::new()), ..Properties::default() };
         with_properties(s, &properties);
     }),
     ("basic.publish: CC is a text", |s| {
@@ -240,10 +228,8 @@ pub(super) const CASES: &[Case] = &[
         with_properties(s, &headers(Table::default().texts("CC", &[])));
     }),
     ("basic.publish: reply-to without its consumer", |s| {
-        let properties = Properties {
-            reply_to: Some("amq.rabbitmq.reply-to".into()),
-            ..Properties::default()
-        };
+        let properties =
+            Properties { reply_to: Some("amq.rabbitmq.reply-to".into()), ..Properties::default() };
         with_properties(s, &properties);
     }),
     ("basic.publish: to a forged reply name", |s| {
@@ -253,17 +239,11 @@ pub(super) const CASES: &[Case] = &[
         s.answer(1);
     }),
     ("basic.publish: priority 255", |s| {
-        let properties = Properties {
-            priority: Some(255),
-            ..Properties::default()
-        };
+        let properties = Properties { priority: Some(255), ..Properties::default() };
         with_properties(s, &properties);
     }),
     ("basic.publish: delivery-mode 3", |s| {
-        let properties = Properties {
-            delivery_mode: Some(3),
-            ..Properties::default()
-        };
+        let properties = Properties { delivery_mode: Some(3), ..Properties::default() };
         with_properties(s, &properties);
     }),
     ("basic.publish: a body of 17 MiB", |s| {

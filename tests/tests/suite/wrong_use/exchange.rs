@@ -2,9 +2,7 @@
 
 use leveret_tests::{
     methods::{
-        exchange::{
-            AUTO_DELETE, DURABLE, INTERNAL, NOWAIT, PASSIVE, bind, declare, delete, unbind,
-        },
+        exchange::{AUTO_DELETE, DURABLE, INTERNAL, NOWAIT, PASSIVE, bind, declare, delete, unbind},
         queue,
     },
     wire::{Table, Writer},
@@ -56,14 +54,11 @@ pub(super) const CASES: &[Case] = &[
         let name = s.exchange();
         s.ask(declare(&name, "direct", PASSIVE, &none()));
     }),
-    (
-        "exchange.declare: passive, missing, no answer wanted",
-        |s| {
-            s.open();
-            let name = s.exchange();
-            s.ask(declare(&name, "direct", PASSIVE | NOWAIT, &none()));
-        },
-    ),
+    ("exchange.declare: passive, missing, no answer wanted", |s| {
+        s.open();
+        let name = s.exchange();
+        s.ask(declare(&name, "direct", PASSIVE | NOWAIT, &none()));
+    }),
     ("exchange.declare: passive with another type", |s| {
         s.open();
         let name = s.new_exchange("direct", 0);

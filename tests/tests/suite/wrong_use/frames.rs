@@ -63,24 +63,18 @@ pub(super) const CASES: &[Case] = &[
         s.bytes(&wire::frame_head(wire::METHOD, 1, 131_073));
         s.until_close();
     }),
-    (
-        "frame: a body as long as frame_max, without its head",
-        |s| {
-            s.open();
-            let queue = s.new_queue(0);
-            s.send(1, basic::publish("", &queue, 0));
-            let header = content_header(131_072, &Properties::default());
-            s.frame(wire::HEADER, 1, header);
-            s.frame(wire::BODY, 1, vec![b'.'; 131_072]);
-            s.answer(1);
-            s.ask(queue::purge(&queue));
-        },
-    ),
+    ("frame: a body as long as frame_max, without its head", |s| {
+        s.open();
+        let queue = s.new_queue(0);
+        s.send(1, basic::publish("", &queue, 0));
+        let header = content_header(131_072, &Properties::default());
+        s.frame(wire::HEADER, 1, header);
+        s.frame(wire::BODY, 1, vec![b'.'; 131_072]);
+        s.answer(1);
+        s.ask(queue::purge(&queue));
+    }),
     ("frame: larger than an agreed frame_max of 4096", |s| {
-        s.login_with(&Login {
-            frame_max: Some(4_096),
-            ..Login::default()
-        });
+        s.login_with(&Login { frame_max: Some(4_096), ..Login::default() });
         s.bytes(&wire::frame_head(wire::METHOD, 1, 4_097));
         s.until_close();
     }),

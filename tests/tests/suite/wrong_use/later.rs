@@ -16,10 +16,7 @@ fn arguments() -> Vec<(&'static str, Table)> {
         text("x-overflow", "reject-publish"),
         text("x-dead-letter-exchange", "amq.fanout"),
         int("x-max-priority"),
-        (
-            "x-single-active-consumer",
-            Table::default().flag("x-single-active-consumer", true),
-        ),
+        ("x-single-active-consumer", Table::default().flag("x-single-active-consumer", true)),
     ]
 }
 

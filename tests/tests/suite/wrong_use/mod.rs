@@ -120,13 +120,7 @@ fn every_wrong_use_gets_the_answer_of_rabbitmq() {
             (*answer != expected).then(|| report(name, &expected, answer))
         })
         .collect();
-    assert!(
-        wrong.is_empty(),
-        "{} of {} differ\n{}",
-        wrong.len(),
-        answers.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {} differ\n{}", wrong.len(), answers.len(), wrong.join("\n"));
 }
 
 #[test]
@@ -139,10 +133,7 @@ fn the_goldens_hold_every_case_and_every_method() {
     assert!(names.iter().eq(goldens.keys()), "record the goldens again");
     for method in CLIENT_METHODS {
         let prefix = format!("{method}: ");
-        assert!(
-            names.iter().any(|name| name.starts_with(&prefix)),
-            "no wrong use of {method}"
-        );
+        assert!(names.iter().any(|name| name.starts_with(&prefix)), "no wrong use of {method}");
     }
 }
 
@@ -176,11 +167,7 @@ fn ask_all(address: SocketAddr, cases: &[Case]) -> Answers {
 
 fn report(name: &str, expected: &[String], answer: &[String]) -> String {
     let block = |lines: &[String]| lines.join("\n            ");
-    format!(
-        "{name}\n  expected: {}\n  answered: {}",
-        block(expected),
-        block(answer)
-    )
+    format!("{name}\n  expected: {}\n  answered: {}", block(expected), block(answer))
 }
 
 /// The broker at `LEVERET_GOLDEN_URI`.

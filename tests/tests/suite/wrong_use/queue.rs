@@ -4,8 +4,8 @@ use leveret_tests::{
     methods::{
         basic,
         queue::{
-            AUTO_DELETE, DURABLE, EXCLUSIVE, IF_EMPTY, IF_UNUSED, NOWAIT, PASSIVE, bind, declare,
-            delete, purge, unbind,
+            AUTO_DELETE, DURABLE, EXCLUSIVE, IF_EMPTY, IF_UNUSED, NOWAIT, PASSIVE, bind, declare, delete,
+            purge, unbind,
         },
     },
     wire::{Table, Writer},
@@ -198,12 +198,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     ("queue.declare: name that is not UTF-8", |s| {
         s.open();
-        let payload = Writer::method(50, 10)
-            .u16(0)
-            .short(b"\xff\xfe")
-            .u8(0)
-            .table(&none())
-            .done();
+        let payload = Writer::method(50, 10).u16(0).short(b"\xff\xfe").u8(0).table(&none()).done();
         s.ask(payload);
     }),
     ("queue.declare: line ends in the name", |s| {

@@ -172,9 +172,7 @@ impl Script {
         properties: &Properties,
         body: &[u8],
     ) {
-        let sent = self
-            .client
-            .publish(1, (exchange, key, flags), properties, body);
+        let sent = self.client.publish(1, (exchange, key, flags), properties, body);
         let _ = sent;
     }
 
@@ -195,9 +193,7 @@ impl Script {
 
     /// Waits until the broker has handled all that was sent on `channel`, as part of the preparation.
     pub(crate) fn sync(&mut self, channel: u16) {
-        self.client
-            .call(channel, access::request(), FENCE_OK)
-            .unwrap();
+        self.client.call(channel, access::request(), FENCE_OK).unwrap();
     }
 
     /// Gets one message of `queue` on channel 1 and keeps it unacked, as part of the preparation.
@@ -245,9 +241,7 @@ impl Script {
             channel
         };
         self.send(fence, access::request());
-        self.read_until(PATIENCE, |frame| {
-            frame.channel == fence && frame.method() == Some(FENCE_OK)
-        });
+        self.read_until(PATIENCE, |frame| frame.channel == fence && frame.method() == Some(FENCE_OK));
     }
 
     /// Writes down what comes until the channel or the connection closes.
