@@ -215,3 +215,199 @@ fn owned(value: Value<'_>) -> Value<'static> {
         Value::EmptyList => Value::EmptyList,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use leveret_protocol::field_table::{ArrayWriter, TableWriter};
+
+    use super::*;
+    use crate::binding::{ExchangeKey, QueueKey};
+
+    fn table(fields: &[(&str, FieldValue<'_>)]) -> Vec<u8> {
+        let mut writer = TableWriter::new();
+        for (name, value) in fields {
+            writer.put(name.as_bytes(), value).expect("short");
+        }
+        writer.into_content()
+    }
+
+    fn array(value: FieldValue<'_>) -> Vec<u8> {
+        let mut writer = ArrayWriter::new();
+        writer.put(&value).expect("short");
+        writer.as_array().expect("within bounds").as_bytes().to_vec()
+    }
+
+    fn exchange(bindings: &[Vec<u8>]) -> Headers {
+        let mut headers = Headers::default();
+        for (number, arguments) in (0..).zip(bindings) {
+            let binding =
+                Arc::new(Binding::new(ExchangeKey(0), Destination::Queue(QueueKey(number)), b"", arguments));
+            let pattern = Pattern::parse(&binding).expect("valid arguments");
+            headers.add(&binding, pattern);
+        }
+        headers
+    }
+
+    fn routed(exchange: &Headers, message: Option<&[u8]>) -> Vec<u64> {
+        let mut reached = Reached::default();
+        let headers = message.map(|content| FieldTable::parse(content).expect("within bounds"));
+        let any = exchange.route(headers, &mut reached);
+        let queues: Vec<u64> = reached.queues.as_slice().iter().map(|queue| queue.0).collect();
+        assert_eq!(any, !queues.is_empty());
+        queues
+    }
+
+    fn text(text: &str) -> FieldValue<'_> {
+        FieldValue::LongString(text.as_bytes())
+    }
+
+    /// Which binding a message's value meets, as RabbitMQ 4.0.5 answered for each pair; timestamps aside.
+    #[test]
+    fn values_of_different_types_compare_as_in_rabbitmq() {
+        let (int_array, long_array) = (array(FieldValue::I32(1)), array(FieldValue::I64(1)));
+        let parse_array = |content| {
+            FieldValue::Array(leveret_protocol::field_table::FieldArray::parse(content).expect("array"))
+        };
+        let nested = table(&[("a", FieldValue::I32(1)), ("b", FieldValue::I32(2))]);
+        let parse_table = |content| FieldValue::Table(FieldTable::parse(content).expect("table"));
+        let integers = "b1 B1 s1 u1 I1 i1 l1";
+        let values = [
+            ("t1", FieldValue::Bool(true), "t1"),
+            ("t0", FieldValue::Bool(false), "t0"),
+            ("b1", FieldValue::I8(1), integers),
+            ("B1", FieldValue::U8(1), integers),
+            ("s1", FieldValue::I16(1), integers),
+            ("u1", FieldValue::U16(1), integers),
+            ("I1", FieldValue::I32(1), integers),
+            ("i1", FieldValue::U32(1), integers),
+            ("l1", FieldValue::I64(1), integers),
+            ("b-1", FieldValue::I8(-1), "b-1 l-1"),
+            ("l-1", FieldValue::I64(-1), "b-1 l-1"),
+            ("f1", FieldValue::F32(1.0), "f1 d1"),
+            ("d1", FieldValue::F64(1.0), "f1 d1"),
+            ("f.1", FieldValue::F32(0.1), "f.1"),
+            ("d.1", FieldValue::F64(0.1), "d.1"),
+            ("d0", FieldValue::F64(0.0), "d0"),
+            ("d-0", FieldValue::F64(-0.0), "d-0"),
+            ("I0", FieldValue::I32(0), "I0"),
+            ("lbig", FieldValue::I64(1 << 53), "lbig"),
+            ("dbig", FieldValue::F64(9_007_199_254_740_992.0), "dbig"),
+            ("D1", FieldValue::Decimal { scale: 0, value: 1 }, "D1"),
+            ("D10", FieldValue::Decimal { scale: 1, value: 10 }, "D10"),
+            ("S1", text("1"), "S1"),
+            ("Sa", text("a"), "Sa xa"),
+            ("xa", FieldValue::Bytes(b"a"), "Sa xa"),
+            ("Strue", text("true"), "Strue"),
+            ("S", text(""), "S"),
+            ("AI1", parse_array(&int_array), "AI1"),
+            ("Al1", parse_array(&long_array), "Al1"),
+            ("A", parse_array(b""), "A F"),
+            ("F", parse_table(b""), "A F"),
+            ("Fab", parse_table(&nested), "Fab"),
+        ];
+        let mut bindings: Vec<_> = values.iter().map(|(_, value, _)| table(&[("k", *value)])).collect();
+        bindings.push(table(&[("k", FieldValue::Void)]));
+        let exchange = exchange(&bindings);
+        for (name, value, expected) in &values {
+            let queues = routed(&exchange, Some(&table(&[("k", *value)])));
+            let met: Vec<_> = values
+                .iter()
+                .zip(0..)
+                .filter(|(_, number)| queues.contains(number))
+                .map(|(v, _)| v.0)
+                .collect();
+            assert_eq!(met.join(" "), *expected, "message {name}");
+            assert!(queues.contains(&32), "presence is asked for, and {name} is there");
+        }
+        assert_eq!(routed(&exchange, Some(&table(&[("k", FieldValue::Void)]))), [32]);
+        assert_eq!(routed(&exchange, Some(&table(&[("j", FieldValue::Bool(true))]))), [] as [u64; 0]);
+    }
+
+    #[test]
+    fn timestamps_are_taken_both_ways() {
+        let exchange = exchange(&[
+            table(&[("k", FieldValue::I64(1000))]),
+            table(&[("k", FieldValue::I64(1))]),
+            table(&[("k", FieldValue::Timestamp(1))]),
+        ]);
+        assert_eq!(routed(&exchange, Some(&table(&[("k", FieldValue::Timestamp(1))]))), [0, 2]);
+        assert_eq!(routed(&exchange, Some(&table(&[("k", FieldValue::I32(1))]))), [1, 2]);
+        assert_eq!(
+            routed(&exchange, Some(&table(&[("k", FieldValue::Timestamp(u64::MAX))]))),
+            [] as [u64; 0]
+        );
+    }
+
+    /// As RabbitMQ 4.0.5 answered for each pair.
+    #[test]
+    fn the_four_kinds_of_match() {
+        let one = FieldValue::I64(1);
+        let two = FieldValue::I64(2);
+        let exchange = exchange(&[
+            table(&[("x-match", text("all"))]),
+            table(&[("x-match", text("any"))]),
+            table(&[("x-match", text("all-with-x"))]),
+            table(&[("x-match", text("any-with-x"))]),
+            table(&[]),
+            table(&[("x-a", one), ("x-match", text("all"))]),
+            table(&[("x-a", one), ("x-match", text("any"))]),
+            table(&[("x-a", one), ("x-match", text("all-with-x"))]),
+            table(&[("x-a", one), ("x-match", text("any-with-x"))]),
+            table(&[("a", one), ("b", two), ("x-match", text("any"))]),
+            table(&[("a", one), ("b", two), ("x-match", text("all"))]),
+            table(&[("a", FieldValue::Void), ("b", two), ("x-match", text("any"))]),
+            table(&[("a", one), ("x-a", FieldValue::Void), ("x-match", text("all-with-x"))]),
+        ]);
+        let three = FieldValue::I64(3);
+        for (message, expected) in [
+            (Some(table(&[])), vec![0, 2, 4, 5]),
+            (None, vec![0, 2, 4, 5]),
+            (Some(table(&[("x-a", one)])), vec![0, 2, 4, 5, 7, 8]),
+            (Some(table(&[("a", one)])), vec![0, 2, 4, 5, 9, 11]),
+            (Some(table(&[("a", one), ("b", two)])), vec![0, 2, 4, 5, 9, 10, 11]),
+            (Some(table(&[("b", two), ("a", one)])), vec![0, 2, 4, 5, 9, 10, 11]),
+            (Some(table(&[("a", three), ("x-a", two), ("x-match", text("all"))])), vec![0, 2, 4, 5, 11]),
+            (Some(table(&[("a", one), ("x-a", two)])), vec![0, 2, 4, 5, 9, 11, 12]),
+            (Some(table(&[("a", FieldValue::Void)])), vec![0, 2, 4, 5, 11]),
+            (Some(table(&[("b", FieldValue::I64(9))])), vec![0, 2, 4, 5]),
+            (Some(table(&[("x-match", text("all"))])), vec![0, 2, 4, 5]),
+            // Of repeated headers the last counts.
+            (Some(table(&[("a", one), ("a", three)])), vec![0, 2, 4, 5, 11]),
+            (Some(table(&[("a", three), ("a", one)])), vec![0, 2, 4, 5, 9, 11]),
+        ] {
+            assert_eq!(routed(&exchange, message.as_deref()), expected, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn invalid_x_match_is_refused_in_rabbitmqs_words() {
+        let strings = array(text("a"));
+        let nested = table(&[("a", FieldValue::I32(1))]);
+        for (value, expected) in [
+            (
+                text("foo"),
+                "Invalid x-match field value <<\"foo\">>; expected all, any, all-with-x, or any-with-x",
+            ),
+            (text(""), "Invalid x-match field value <<>>; expected all, any, all-with-x, or any-with-x"),
+            (FieldValue::I32(5), "Invalid x-match field type signedint (value 5); expected longstr"),
+            (FieldValue::Void, "Invalid x-match field type void (value undefined); expected longstr"),
+            (FieldValue::Bool(true), "Invalid x-match field type bool (value true); expected longstr"),
+            (
+                FieldValue::Bytes(b"all"),
+                "Invalid x-match field type binary (value <<\"all\">>); expected longstr",
+            ),
+            (
+                FieldValue::Array(leveret_protocol::field_table::FieldArray::parse(&strings).expect("array")),
+                "Invalid x-match field type array (value [{longstr,<<\"a\">>}]); expected longstr",
+            ),
+            (
+                FieldValue::Table(FieldTable::parse(&nested).expect("table")),
+                "Invalid x-match field type table (value [{<<\"a\">>,signedint,1}]); expected longstr",
+            ),
+        ] {
+            let arguments = table(&[("x-match", value)]);
+            let binding = Binding::new(ExchangeKey(0), Destination::Queue(QueueKey(0)), b"", &arguments);
+            assert_eq!(Pattern::parse(&binding).expect_err("invalid").to_string(), expected);
+        }
+    }
+}
