@@ -43,6 +43,14 @@ impl Definitions {
         self.revision = self.revision.max(revision);
         self.position = self.position.max(position);
     }
+
+    /// What turns these entries into those of `later`.
+    fn changes_to(&self, later: &Self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let gone = self.entries.keys().filter(|key| !later.entries.contains_key(*key));
+        let new = later.entries.iter().filter(|(key, value)| self.entries.get(*key) != Some(*value));
+        let gone = gone.map(|key| (key.clone(), None));
+        gone.chain(new.map(|(key, value)| (key.clone(), Some(value.clone())))).collect()
+    }
 }
 
 /// Where the definitions of a start came from, apart from the log's later records.
@@ -118,8 +126,13 @@ impl<D: Disk> DefinitionStore<D> {
                 DefinitionsSource::Checkpoint => checkpoint.load()?,
                 DefinitionsSource::New | DefinitionsSource::Export | DefinitionsSource::Log => None,
             };
-            if current.as_ref() != Some(recovered) {
-                checkpoint.reset(recovered)?;
+            match current {
+                Some(current) if current == *recovered => {}
+                Some(current) => {
+                    let changes = current.changes_to(recovered);
+                    checkpoint.apply(recovered.position, recovered.revision, &changes)?;
+                }
+                None => checkpoint.reset(recovered)?,
             }
         }
         let mut store = Self {

@@ -53,6 +53,8 @@ struct State {
     capacity: Option<u64>,
     syncs_until_failure: Option<u64>,
     writes_until_failure: Option<u64>,
+    changes_until_power_off: Option<u64>,
+    changes: u64,
     syncs: u64,
 }
 
@@ -140,6 +142,18 @@ impl MemoryDisk {
         self.state().writes_until_failure = Some(after);
     }
 
+    /// Lets `after` more changes succeed and cuts the power in the next one: it may have reached the drive
+    /// or not, and everything after it fails. [`crash`](Self::crash) then gives what a restart finds.
+    pub fn power_off(&self, after: u64) {
+        self.state().changes_until_power_off = Some(after);
+    }
+
+    /// How many changes (writes, syncs, names) were asked for so far.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.state().changes
+    }
+
     /// How many file syncs succeeded so far.
     #[must_use]
     pub fn syncs(&self) -> u64 {
@@ -164,6 +178,24 @@ impl MemoryDisk {
 }
 
 impl State {
+    /// Counts a change. `Err` once the power is off; `Ok(false)` for the change in which it goes.
+    fn change(&mut self) -> io::Result<bool> {
+        self.changes += 1;
+        match self.changes_until_power_off {
+            None => Ok(true),
+            Some(0) => {
+                // Every later change is refused.
+                self.changes_until_power_off = Some(u64::MAX);
+                Ok(false)
+            }
+            Some(u64::MAX) => Err(power_is_off()),
+            Some(left) => {
+                self.changes_until_power_off = Some(left - 1);
+                Ok(true)
+            }
+        }
+    }
+
     fn inode(&mut self, file: &MemoryFile) -> io::Result<&mut Inode> {
         self.inodes.get_mut(&file.inode).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -189,7 +221,7 @@ impl State {
     fn write(&mut self, file: &MemoryFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let mut bytes = bytes;
-        let mut result = Ok(());
+        let mut result = if self.change()? { Ok(()) } else { Err(power_is_off()) };
         if let Some(left) = self.writes_until_failure {
             if left == 0 {
                 bytes = bytes.get(..bytes.len() / 2).unwrap_or(bytes);
@@ -218,6 +250,9 @@ impl Disk for MemoryDisk {
 
     fn create(&self, path: &Path, allocate: u64) -> io::Result<MemoryFile> {
         let mut state = self.state();
+        if !state.change()? {
+            return Err(power_is_off());
+        }
         if state.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -233,7 +268,11 @@ impl Disk for MemoryDisk {
     }
 
     fn extend(&self, file: &MemoryFile, length: u64) -> io::Result<()> {
-        self.state().grow(file, usize::try_from(length).map_err(io::Error::other)?)
+        let mut state = self.state();
+        if !state.change()? {
+            return Err(power_is_off());
+        }
+        state.grow(file, usize::try_from(length).map_err(io::Error::other)?)
     }
 
     fn write_at(&self, file: &MemoryFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -258,6 +297,9 @@ impl Disk for MemoryDisk {
 
     fn truncate(&self, file: &MemoryFile, length: u64) -> io::Result<()> {
         let mut state = self.state();
+        if !state.change()? {
+            return Err(power_is_off());
+        }
         let length = usize::try_from(length).map_err(io::Error::other)?;
         state.grow(file, length)?;
         let inode = state.inode(file)?;
@@ -267,6 +309,9 @@ impl Disk for MemoryDisk {
 
     fn sync_data(&self, file: &MemoryFile) -> io::Result<()> {
         let mut state = self.state();
+        if !state.change()? {
+            return Err(power_is_off());
+        }
         let failing = state.syncs_until_failure == Some(0);
         state.syncs_until_failure = state.syncs_until_failure.and_then(|left| left.checked_sub(1));
         let inode = state.inode(file)?;
@@ -281,6 +326,9 @@ impl Disk for MemoryDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut state = self.state();
+        if !state.change()? {
+            return Err(power_is_off());
+        }
         if !state.folders.contains(folder) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -294,6 +342,9 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
+        if !state.change()? {
+            return Err(power_is_off());
+        }
         let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), inode);
         Ok(())
@@ -301,6 +352,9 @@ impl Disk for MemoryDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
+        if !state.change()? {
+            return Err(power_is_off());
+        }
         let inode = state.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
         // Its bytes stay while the removal is not durable, as a crash may bring the name back.
         if !state.durable_names.values().any(|durable| *durable == inode) {
@@ -359,6 +413,10 @@ impl Drop for MemoryLock {
     fn drop(&mut self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).locks.remove(&self.path);
     }
+}
+
+fn power_is_off() -> io::Error {
+    io::Error::other("the power is off")
 }
 
 fn splitmix(seed: &mut u64) -> u64 {

@@ -65,6 +65,7 @@ impl<D: Disk> Slot<D> {
 /// The slots of a log as they were found.
 #[derive(Debug)]
 pub(crate) struct FoundSlots<D: Disk> {
+    pub(crate) folder: PathBuf,
     /// By incarnation, each with what its header says.
     pub(crate) slots: BTreeMap<u64, (Slot<D>, SlotHeader)>,
     /// Files without a valid header: one that was being made, or a damaged one.
@@ -80,7 +81,8 @@ impl<D: Disk> FoundSlots<D> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             listed => listed.map_err(StorageError::io(folder, "list"))?,
         };
-        let mut found = Self { slots: BTreeMap::new(), headless: Vec::new(), last_number: 0 };
+        let mut found =
+            Self { folder: folder.to_owned(), slots: BTreeMap::new(), headless: Vec::new(), last_number: 0 };
         for number in names.iter().filter_map(|name| format::slot_number(name)) {
             found.last_number = found.last_number.max(number);
             found.open_one(disk, format::slot_path(folder, number), number, log)?;

@@ -318,7 +318,17 @@ impl<'d, D: Disk> Walk<'d, D> {
     pub(crate) fn corrupt(&self, place: Place, why: String) -> StorageError {
         match self.found.slots.get(&place.incarnation) {
             Some((slot, _)) => StorageError::corrupt(&slot.path, place.offset, why),
-            None => StorageError::corrupt("log".as_ref(), place.offset, why),
+            None => StorageError::corrupt(&self.found.folder, place.offset, why),
+        }
+    }
+
+    /// Refuses a log of which not even the first batch was found.
+    pub(crate) fn no_start(&self) -> StorageError {
+        let why = "the first slot of the log is missing or damaged";
+        match (self.found.headless.first(), self.found.slots.values().next()) {
+            (Some(path), _) => StorageError::corrupt(path, 0, why),
+            (None, Some((slot, _))) => StorageError::corrupt(&slot.path, SLOT_HEADER, why),
+            (None, None) => StorageError::corrupt(&self.found.folder, 0, why),
         }
     }
 

@@ -259,11 +259,7 @@ impl Ends {
 
 /// The first pass: every whole batch to the survey, in order.
 fn read_all<D: Disk>(walk: &mut Walk<'_, D>, survey: &mut Survey) -> Result<Ends, StorageError> {
-    let Some(mut last) = walk.next()? else {
-        return Err(
-            walk.corrupt(Place::default(), "the first slot of the log is missing or damaged".to_owned())
-        );
-    };
+    let Some(mut last) = walk.next()? else { return Err(walk.no_start()) };
     let mut before: Option<Batch> = None;
     while let Some(batch) = walk.next()? {
         survey.batch(walk, &last)?;

@@ -167,6 +167,12 @@ impl Survey {
                     self.apply(&later);
                 }
             }
+            // Most of a log is messages and single settlements; these allocate nothing.
+            Fields::Settle { queue, reason, ranges }
+                if group == 0 && reason != SettleReason::QueueDeleted as u8 =>
+            {
+                ranges.iter().for_each(|(first, last)| self.settle(queue, first, last));
+            }
             fields => self.change(position, group, &fields),
         }
         Ok(())

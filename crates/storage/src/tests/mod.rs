@@ -1,5 +1,9 @@
 //! Tests of the whole crate through its public face, on a disk in memory that can crash.
 
+mod damage;
+mod definitions;
+mod full_disk;
+mod model;
 mod roundtrip;
 
 use std::collections::BTreeMap;
@@ -58,6 +62,8 @@ pub(crate) struct Facts {
     pub(crate) next_position: Position,
     pub(crate) queues: BTreeMap<u64, RecoveredQueue>,
     pub(crate) clean_stop: bool,
+    pub(crate) quarantined: Vec<Quarantined>,
+    pub(crate) statistics: RecoveryStatistics,
     pub(crate) source: DefinitionsSource,
 }
 
@@ -75,6 +81,8 @@ pub(crate) fn start(disk: &MemoryDisk) -> Result<Running, StorageError> {
         next_position: recovered.next_position,
         queues: recovered.queues,
         clean_stop: recovered.clean_stop,
+        quarantined: recovered.quarantined,
+        statistics: recovered.statistics,
         source: recovered.definitions_source,
     };
     let log = LogWriter::open(&dir, recovered.tail)?;
