@@ -1,0 +1,33 @@
+//! The command line of `leveret`.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::values::BindAddress;
+
+/// AMQP 0-9-1 broker that replaces RabbitMQ unchanged for its clients.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "leveret", version)]
+pub struct Args {
+    /// Configuration file in rabbitmq.conf syntax
+    #[arg(long, value_name = "FILE", env = "RABBITMQ_CONFIG_FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Folder for everything durable [default: ./leveret-data]
+    #[arg(long, value_name = "DIR", env = "LEVERET_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Where AMQP clients connect: PORT (all addresses) or ADDR:PORT; port 0 takes any free one; repeatable
+    /// [default: 5672]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub amqp: Vec<BindAddress>,
+
+    /// Where the HTTP API listens: PORT (all addresses) or ADDR:PORT; repeatable [default: 15672]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub http: Vec<BindAddress>,
+
+    /// Write docs/CONFIGURATION.md to standard output and exit
+    #[arg(long, hide = true)]
+    pub print_config_docs: bool,
+}

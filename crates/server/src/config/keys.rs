@@ -1,0 +1,516 @@
+//! The table of settings: every key of `rabbitmq.conf` that is known, what it takes, and what it does here.
+//!
+//! `docs/CONFIGURATION.md` is written from this table.
+
+use leveret_core::admin::{DiskFreeLimit, MemoryWatermark};
+
+use super::values::{BindAddress, parse_size, parse_switch};
+use super::{Config, LogFormat, LogLevel, Secret};
+
+/// What became of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Applied {
+    /// It took effect.
+    Used,
+    /// It needs no effect here, for this reason.
+    Ignored(&'static str),
+    /// It would need one that does not exist yet.
+    Missing(&'static str),
+    /// Nobody knows it.
+    Unknown,
+}
+
+/// What a key does. The text is the value; the error says what is allowed.
+type Set = fn(&mut Config, rest: &str, value: &str) -> Result<(), String>;
+
+enum Effect {
+    Set(Set),
+    Ignored,
+    Missing,
+}
+
+/// One line of the table.
+pub(super) struct Key {
+    /// The key; a `*` at its end stands for any rest.
+    pub(super) name: &'static str,
+    /// What values it takes.
+    pub(super) takes: &'static str,
+    /// The value when it is not set.
+    pub(super) default: &'static str,
+    /// What it is for, or why it has no effect.
+    pub(super) text: &'static str,
+    effect: Effect,
+}
+
+impl Key {
+    /// It changes something.
+    pub(super) fn has_effect(&self) -> bool {
+        matches!(self.effect, Effect::Set(_))
+    }
+
+    /// It has no effect because something is not built yet.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self.effect, Effect::Missing)
+    }
+}
+
+/// Applies one setting.
+///
+/// # Errors
+/// The problem with the value, and what is allowed.
+pub(super) fn apply(config: &mut Config, name: &str, value: &str) -> Result<Applied, String> {
+    for key in KEYS {
+        let rest = match key.name.strip_suffix('*') {
+            Some(prefix) => name.strip_prefix(prefix),
+            None => (name == key.name).then_some(""),
+        };
+        let Some(rest) = rest else { continue };
+        return match key.effect {
+            Effect::Set(set) => set(config, rest, value).map(|()| Applied::Used),
+            Effect::Ignored => Ok(Applied::Ignored(key.text)),
+            Effect::Missing => Ok(Applied::Missing(key.text)),
+        };
+    }
+    Ok(Applied::Unknown)
+}
+
+const fn set(
+    name: &'static str,
+    takes: &'static str,
+    default: &'static str,
+    text: &'static str,
+    set: Set,
+) -> Key {
+    Key { name, takes, default, text, effect: Effect::Set(set) }
+}
+
+const fn ignored(name: &'static str, text: &'static str) -> Key {
+    Key { name, takes: "", default: "", text, effect: Effect::Ignored }
+}
+
+const fn missing(name: &'static str, text: &'static str) -> Key {
+    Key { name, takes: "", default: "", text, effect: Effect::Missing }
+}
+
+/// Every key there is; the first that fits counts.
+pub(super) const KEYS: &[Key] = &[
+    set(
+        "leveret.data_dir",
+        "a folder",
+        "./leveret-data",
+        "Where everything durable lies. Also `--data-dir` and `LEVERET_DATA_DIR`.",
+        |c, _, v| {
+            c.data_dir = text("a folder", v)?.into();
+            Ok(())
+        },
+    ),
+    set(
+        "leveret.node.name",
+        "NAME@HOST",
+        "rabbit@localhost",
+        "The node's name in answers of the HTTP API. Also `RABBITMQ_NODENAME`.",
+        |c, _, v| {
+            c.node_name = text("a name", v)?;
+            Ok(())
+        },
+    ),
+    set(
+        "cluster_name",
+        "text",
+        "the node's name",
+        "The cluster's name in answers of the HTTP API.",
+        |c, _, v| {
+            c.cluster_name = Some(text("a name", v)?);
+            Ok(())
+        },
+    ),
+    set(
+        "leveret.product.name",
+        "text",
+        "RabbitMQ",
+        "The product announced to clients. Some clients turn features on only for `RabbitMQ`.",
+        |c, _, v| {
+            c.product_name = text("a name", v)?;
+            Ok(())
+        },
+    ),
+    set(
+        "leveret.product.version",
+        "a version such as 4.0.5",
+        "4.0.5",
+        "The version announced to clients. Some clients read it as numbers.",
+        |c, _, v| {
+            let numbers = v.split('.').filter(|part| part.parse::<u32>().is_ok()).count();
+            if numbers != 3 || v.split('.').count() != 3 {
+                return Err(refuse(v, "three numbers such as 4.0.5"));
+            }
+            c.product_version = v.to_owned();
+            Ok(())
+        },
+    ),
+    set("listeners.tcp", "none", "", "`none`: no AMQP clients over TCP.", |c, _, v| {
+        if v != "none" {
+            return Err(refuse(v, "`none`; addresses are given as listeners.tcp.1 and so on"));
+        }
+        c.amqp.clear();
+        Ok(())
+    }),
+    set(
+        "listeners.tcp.*",
+        "PORT or ADDR:PORT",
+        "5672 on all addresses",
+        "Where AMQP clients connect: `listeners.tcp.default`, or `listeners.tcp.1`, `.2` and so on for several. Port 0 takes any free one. Also `--amqp`.",
+        |c, _, v| {
+            c.amqp.push(v.parse().map_err(|error: super::values::NotAnAddress| error.to_string())?);
+            Ok(())
+        },
+    ),
+    set("management.tcp.port", "PORT", "15672", "The port of the HTTP API. Also `--http`.", |c, _, v| {
+        let port = number(v, 0, u64::from(u16::MAX))?;
+        let port = u16::try_from(port).unwrap_or_default();
+        c.http = c.http.iter().map(|address| address.with_port(port)).collect();
+        Ok(())
+    }),
+    set("management.tcp.ip", "an IP address", "all addresses", "The address of the HTTP API.", |c, _, v| {
+        let port = c.http.first().map_or(15_672, BindAddress::port);
+        let address = BindAddress::Any(port).with_host(v).ok_or_else(|| refuse(v, "an IP address"))?;
+        c.http = vec![address];
+        Ok(())
+    }),
+    set(
+        "heartbeat",
+        "seconds, 0 to 65535",
+        "60",
+        "The heartbeat offered to clients; they may ask for less. 0 is none.",
+        |c, _, v| {
+            c.heartbeat_s = u16::try_from(number(v, 0, u64::from(u16::MAX))?).unwrap_or_default();
+            Ok(())
+        },
+    ),
+    set(
+        "channel_max",
+        "0 to 65535",
+        "2047",
+        "The highest channel number offered to clients; 0 is 65535.",
+        |c, _, v| {
+            let wanted = u16::try_from(number(v, 0, u64::from(u16::MAX))?).unwrap_or_default();
+            c.channel_max = if wanted == 0 { u16::MAX } else { wanted };
+            Ok(())
+        },
+    ),
+    set(
+        "frame_max",
+        "bytes, 4096 to 134217728",
+        "131072",
+        "The largest frame offered to clients. Each connection may buffer one.",
+        |c, _, v| {
+            c.frame_max = u32::try_from(number(v, 4_096, 134_217_728)?).unwrap_or_default();
+            Ok(())
+        },
+    ),
+    set(
+        "max_message_size",
+        "bytes, 1 to 536870912",
+        "134217728",
+        "The largest message body; larger ones are refused with 406.",
+        |c, _, v| {
+            c.max_message_size = size(v, 1, 536_870_912)?;
+            Ok(())
+        },
+    ),
+    set(
+        "handshake_timeout",
+        "milliseconds, 1 to 3600000",
+        "10000",
+        "The time a client has from connecting to opening its virtual host.",
+        |c, _, v| {
+            c.handshake_timeout_ms = number(v, 1, 3_600_000)?;
+            Ok(())
+        },
+    ),
+    set(
+        "vm_memory_high_watermark.relative",
+        "a part, 0 to 1",
+        "0.6",
+        "The memory limit as a part of the memory this process may use (the machine's or its control group's). Above it publishers wait. 0 keeps them waiting.",
+        |c, _, v| {
+            c.memory_watermark = MemoryWatermark::Relative(part(v, 0.0, 1.0)?);
+            Ok(())
+        },
+    ),
+    set(
+        "vm_memory_high_watermark.absolute",
+        "a size such as 2GB or 2GiB",
+        "",
+        "The memory limit in bytes.",
+        |c, _, v| {
+            c.memory_watermark = MemoryWatermark::Absolute(size(v, 0, u64::MAX)?);
+            Ok(())
+        },
+    ),
+    set(
+        "disk_free_limit.absolute",
+        "a size such as 2GB or 2GiB",
+        "50MB",
+        "Under this much free disk space publishers wait.",
+        |c, _, v| {
+            c.disk_free_limit = DiskFreeLimit::Absolute(size(v, 0, u64::MAX)?);
+            Ok(())
+        },
+    ),
+    set(
+        "disk_free_limit.relative",
+        "a multiple, 0 to 1000",
+        "",
+        "The same limit as a multiple of the machine's memory.",
+        |c, _, v| {
+            c.disk_free_limit = DiskFreeLimit::Relative(part(v, 0.0, 1_000.0)?);
+            Ok(())
+        },
+    ),
+    set(
+        "default_user",
+        "text",
+        "guest",
+        "The user made when the data folder is empty. Also `RABBITMQ_DEFAULT_USER`.",
+        |c, _, v| {
+            c.default_user = text("a name", v)?;
+            Ok(())
+        },
+    ),
+    set("default_pass", "text", "guest", "Its password. Also `RABBITMQ_DEFAULT_PASS`.", |c, _, v| {
+        if v.is_empty() {
+            return Err("it is empty; a password is needed".to_owned());
+        }
+        c.default_pass = Secret(v.to_owned());
+        Ok(())
+    }),
+    set(
+        "default_vhost",
+        "text",
+        "/",
+        "The virtual host made when the data folder is empty. Also `RABBITMQ_DEFAULT_VHOST`.",
+        |c, _, v| {
+            c.default_vhost = text("a name", v)?;
+            Ok(())
+        },
+    ),
+    set(
+        "default_user_tags.*",
+        "true or false",
+        "administrator",
+        "The tags of that user: `default_user_tags.administrator = true` and so on.",
+        |c, tag, v| list_switch(&mut c.default_user_tags, tag, v),
+    ),
+    set(
+        "default_permissions.configure",
+        "a regular expression",
+        ".*",
+        "What that user may declare and delete in that virtual host.",
+        |c, _, v| {
+            c.default_permissions.configure = v.to_owned();
+            Ok(())
+        },
+    ),
+    set(
+        "default_permissions.write",
+        "a regular expression",
+        ".*",
+        "What it may publish and bind to.",
+        |c, _, v| {
+            c.default_permissions.write = v.to_owned();
+            Ok(())
+        },
+    ),
+    set(
+        "default_permissions.read",
+        "a regular expression",
+        ".*",
+        "What it may consume and bind from.",
+        |c, _, v| {
+            c.default_permissions.read = v.to_owned();
+            Ok(())
+        },
+    ),
+    set("loopback_users", "none", "guest", "`none`: every user may log in from everywhere.", |c, _, v| {
+        if v != "none" {
+            return Err(refuse(v, "`none`; users are given as loopback_users.NAME = true"));
+        }
+        c.loopback_users.clear();
+        Ok(())
+    }),
+    set(
+        "loopback_users.*",
+        "true or false",
+        "guest = true",
+        "Whether this user may log in from this machine only.",
+        |c, user, v| list_switch(&mut c.loopback_users, user, v),
+    ),
+    set(
+        "log.console",
+        "true or false",
+        "true",
+        "Nothing either way: the console is the only place to log to. `log.console.level = none` silences it.",
+        |_, _, v| switch(v).map(|_| ()),
+    ),
+    set(
+        "log.console.level",
+        "debug, info, warning, error or none",
+        "info",
+        "The least important level that is logged.",
+        |c, _, v| {
+            c.log_level = level(v)?;
+            Ok(())
+        },
+    ),
+    set(
+        "log.console.formatter",
+        "plaintext or json",
+        "plaintext",
+        "How log lines are written.",
+        |c, _, v| {
+            c.log_format = match v {
+                "plaintext" | "text" => LogFormat::Plain,
+                "json" => LogFormat::Json,
+                _ => return Err(refuse(v, "plaintext or json")),
+            };
+            Ok(())
+        },
+    ),
+    set(
+        "log.default.level",
+        "debug, info, warning, error or none",
+        "info",
+        "The same as log.console.level.",
+        |c, _, v| {
+            c.log_level = level(v)?;
+            Ok(())
+        },
+    ),
+    set(
+        "log.file.level",
+        "debug, info, warning, error or none",
+        "info",
+        "The same as log.console.level: the console is where logs go.",
+        |c, _, v| {
+            c.log_level = level(v)?;
+            Ok(())
+        },
+    ),
+    set(
+        "auth_backends.*",
+        "internal",
+        "internal",
+        "Who checks names and passwords: only the broker itself so far.",
+        |_, _, v| match v {
+            "internal" | "rabbit_auth_backend_internal" => Ok(()),
+            _ => Err(refuse(v, "internal")),
+        },
+    ),
+    ignored("log.console.*", "lines go to the console as they are"),
+    ignored("log.file", "logs go to the console; send them on from there"),
+    ignored("log.file.*", "logs go to the console; send them on from there"),
+    ignored("log.*", "all kinds of log lines go to the console at one level"),
+    ignored("collect_statistics", "counters cost nothing here and are always kept"),
+    ignored("collect_statistics_interval", "there is no interval: answers are computed when asked for"),
+    ignored("management.rates_mode", "answers carry counters; rates are for whoever reads them twice"),
+    ignored("management.load_definitions", "deprecated; see load_definitions"),
+    ignored("management_agent.*", "there is no agent"),
+    ignored("vm_memory_calculation_strategy", "memory is what the system says of this process"),
+    ignored("vm_memory_high_watermark_paging_ratio", "nothing is paged: the log is where messages are"),
+    ignored("memory_monitor_interval", "memory is looked at four times a second"),
+    ignored("disk_monitor_interval", "the disk is looked at four times a second"),
+    ignored("net_ticktime", "there is one node"),
+    ignored("cluster_formation.*", "there is one node"),
+    ignored("cluster_partition_handling*", "there is one node"),
+    ignored("cluster_keepalive_interval", "there is one node"),
+    ignored("distribution.*", "there is no Erlang distribution"),
+    ignored("queue_leader_locator", "there is one node"),
+    ignored("queue_master_locator", "there is one node"),
+    ignored("mirroring_sync_batch_size", "queues are not mirrored"),
+    ignored("raft.*", "there is one log, and it looks after itself"),
+    ignored("quorum_queue.*", "there is one log, and it looks after itself"),
+    ignored("classic_queue.*", "there is one kind of storage"),
+    ignored("queue_index_embed_msgs_below", "there is one kind of storage"),
+    ignored("msg_store_*", "there is one kind of storage"),
+    ignored("num_acceptors.*", "one task accepts for each listener"),
+    ignored("tcp_listen_options.*", "sockets are set up as they should be"),
+    ignored("connection_max", "the limit of file descriptors is the limit of connections"),
+    ignored("hipe_compile", "nothing to compile"),
+    ignored("background_gc*", "there is no garbage collector"),
+    ignored("erlang.*", "there is no Erlang here"),
+    ignored("deprecated_features.*", "deprecated features that clients use are permitted"),
+    ignored("feature_flags.*", "there are no feature flags"),
+    ignored("reverse_dns_lookups", "addresses are shown as numbers"),
+    ignored("default_users.*", "definitions make more users"),
+    ignored("consumer_timeout", "a consumer may take its time"),
+    missing("listeners.ssl*", "TLS is not built yet: no client can connect there"),
+    missing("ssl_options.*", "TLS is not built yet"),
+    missing("ssl_*", "TLS is not built yet"),
+    missing("management.ssl.*", "TLS is not built yet"),
+    missing("management.*", "not built yet"),
+    missing("load_definitions", "loading definitions is not built yet: nothing was loaded"),
+    missing("definitions.*", "loading definitions is not built yet: nothing was loaded"),
+    missing("default_queue_type", "a virtual host's default queue type is not built yet; queues are classic"),
+    missing("auth_mechanisms.*", "PLAIN and AMQPLAIN are always offered"),
+    missing("auth_*", "other ways to log in are not built yet"),
+    missing("anonymous_login_*", "anonymous login is not built yet: nobody gets in that way"),
+    missing("proxy_protocol", "the PROXY protocol is not built yet"),
+    missing("channel_max_per_node", "not built yet"),
+    missing("consumer_max_per_channel", "not built yet"),
+    missing("prometheus.*", "Prometheus metrics are not built yet"),
+    missing("stream.*", "streams are not built yet"),
+    missing("mqtt.*", "MQTT is not built yet"),
+    missing("stomp.*", "STOMP is not built yet"),
+    missing("web_*", "WebSocket listeners are not built yet"),
+];
+
+fn refuse(value: &str, allowed: &str) -> String {
+    format!("`{value}` cannot be used; allowed: {allowed}")
+}
+
+fn text(what: &str, value: &str) -> Result<String, String> {
+    if value.is_empty() { Err(format!("it is empty; {what} is needed")) } else { Ok(value.to_owned()) }
+}
+
+fn number(value: &str, min: u64, max: u64) -> Result<u64, String> {
+    let parsed = value.parse().ok().filter(|number| (min..=max).contains(number));
+    parsed.ok_or_else(|| refuse(value, &format!("a number from {min} to {max}")))
+}
+
+fn size(value: &str, min: u64, max: u64) -> Result<u64, String> {
+    let allowed = || match max {
+        u64::MAX => "a size such as 500MB, 2GB or 2GiB".to_owned(),
+        _ => format!("a size from {min} to {max} bytes; units such as MB or MiB may follow"),
+    };
+    parse_size(value).filter(|size| (min..=max).contains(size)).ok_or_else(|| refuse(value, &allowed()))
+}
+
+fn part(value: &str, min: f64, max: f64) -> Result<f64, String> {
+    let parsed = value.parse().ok().filter(|part: &f64| (min..=max).contains(part));
+    parsed.ok_or_else(|| refuse(value, &format!("a number from {min} to {max}")))
+}
+
+fn switch(value: &str) -> Result<bool, String> {
+    parse_switch(value).ok_or_else(|| refuse(value, "true or false"))
+}
+
+fn level(value: &str) -> Result<LogLevel, String> {
+    Ok(match value {
+        "debug" => LogLevel::Debug,
+        "info" | "notice" => LogLevel::Info,
+        "warning" | "warn" => LogLevel::Warn,
+        "error" | "critical" | "alert" | "emergency" => LogLevel::Error,
+        "none" => LogLevel::Off,
+        _ => return Err(refuse(value, "debug, info, warning, error, critical or none")),
+    })
+}
+
+fn list_switch(list: &mut Vec<String>, item: &str, value: &str) -> Result<(), String> {
+    let on = switch(value)?;
+    list.retain(|existing| existing != item);
+    if on {
+        list.push(item.to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,290 @@
+//! Typed settings: defaults, then the file, then the environment, then the command line.
+//!
+//! Owns every setting's name, unit, default and meaning (the table in `keys`, from which `docs/CONFIGURATION.md` is
+//! written) and the reading of `rabbitmq.conf`. Acts on nothing: whoever is concerned takes its part of [`Config`].
+
+mod args;
+mod docs;
+mod file;
+mod keys;
+mod values;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use leveret_core::admin::{DiskFreeLimit, MemoryWatermark};
+use leveret_core::limits;
+
+pub use args::Args;
+pub use docs::config_docs;
+pub use values::{BindAddress, NotAnAddress};
+
+/// The exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// Text that is not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least important level that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// An operator must act.
+    Error,
+    /// Odd, but it goes on.
+    Warn,
+    /// A state changed.
+    Info,
+    /// For those who look for a fault.
+    Debug,
+}
+
+/// What the user that is made on an empty data folder may do in the default virtual host, as patterns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permissions {
+    /// Declare and delete.
+    pub configure: String,
+    /// Publish and bind to.
+    pub write: String,
+    /// Consume and bind from.
+    pub read: String,
+}
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The folder that everything durable lies in.
+    pub data_dir: PathBuf,
+    /// Where AMQP clients connect. Empty: nowhere.
+    pub amqp: Vec<BindAddress>,
+    /// Where the HTTP API listens. Empty: on the control socket only.
+    pub http: Vec<BindAddress>,
+    /// The heartbeat offered to clients, in seconds; 0 is none.
+    pub heartbeat_s: u16,
+    /// The highest channel number offered to clients.
+    pub channel_max: u16,
+    /// The largest frame offered to clients, in bytes.
+    pub frame_max: u32,
+    /// The largest message body, in bytes.
+    pub max_message_size: u64,
+    /// The time from accept to connection.open, in milliseconds.
+    pub handshake_timeout_ms: u64,
+    /// The memory limit.
+    pub memory_watermark: MemoryWatermark,
+    /// The limit of free disk space.
+    pub disk_free_limit: DiskFreeLimit,
+    /// The user made on an empty data folder.
+    pub default_user: String,
+    /// Its password.
+    pub default_pass: Secret,
+    /// Its tags.
+    pub default_user_tags: Vec<String>,
+    /// Its permissions in the default virtual host.
+    pub default_permissions: Permissions,
+    /// The virtual host made on an empty data folder.
+    pub default_vhost: String,
+    /// Users who may log in from this machine only.
+    pub loopback_users: Vec<String>,
+    /// What is logged.
+    pub log_level: LogLevel,
+    /// How it is written.
+    pub log_format: LogFormat,
+    /// The product announced to clients.
+    pub product_name: String,
+    /// The version announced to clients.
+    pub product_version: String,
+    /// The node's name, for instance `rabbit@host`.
+    pub node_name: String,
+    /// The cluster's name; `None` is the node's.
+    pub cluster_name: Option<String>,
+    /// The files that were read.
+    pub config_files: Vec<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("leveret-data"),
+            amqp: vec![BindAddress::Any(5_672)],
+            http: vec![BindAddress::Any(15_672)],
+            heartbeat_s: limits::HEARTBEAT_S,
+            channel_max: limits::CHANNEL_MAX,
+            frame_max: limits::FRAME_MAX_BYTES,
+            max_message_size: limits::MAX_MESSAGE_SIZE_BYTES,
+            handshake_timeout_ms: limits::HANDSHAKE_TIMEOUT_MS,
+            memory_watermark: MemoryWatermark::Relative(0.6),
+            disk_free_limit: DiskFreeLimit::Absolute(50_000_000),
+            default_user: "guest".to_owned(),
+            default_pass: Secret("guest".to_owned()),
+            default_user_tags: vec!["administrator".to_owned()],
+            default_permissions: Permissions {
+                configure: ".*".to_owned(),
+                write: ".*".to_owned(),
+                read: ".*".to_owned(),
+            },
+            default_vhost: "/".to_owned(),
+            loopback_users: vec!["guest".to_owned()],
+            log_level: LogLevel::Info,
+            log_format: LogFormat::Plain,
+            product_name: "RabbitMQ".to_owned(),
+            product_version: "4.0.5".to_owned(),
+            node_name: "rabbit@localhost".to_owned(),
+            cluster_name: None,
+            config_files: Vec::new(),
+        }
+    }
+}
+
+/// Something about the configuration that the operator should know; logged once logging has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// It is worth a warning; else it is information.
+    pub warning: bool,
+    /// File, line, key and what about it.
+    pub text: String,
+}
+
+/// A configuration that cannot be used. Nothing was started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{file}: {reason}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// A line is not `key = value`.
+    #[error("{file}:{line}: not a line of the form `key = value`: {text}")]
+    Syntax {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What stands there, cut to a readable length.
+        text: String,
+    },
+    /// A value cannot be used.
+    #[error("{place}: {key}: {problem}")]
+    Value {
+        /// File and line, or the environment.
+        place: String,
+        /// The setting.
+        key: String,
+        /// The value, unless it is secret, and what is allowed.
+        problem: String,
+    },
+}
+
+/// Reads the environment; a function, so that tests have an environment of their own.
+pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
+
+impl Config {
+    /// Puts the settings together.
+    ///
+    /// # Errors
+    /// [`ConfigError`]; the message names file, line, key and what is allowed.
+    pub fn load(args: &Args, env: Environment<'_>) -> Result<(Self, Vec<Notice>), ConfigError> {
+        let mut config = Self::default();
+        let mut notices = Vec::new();
+        if let Some(path) = &args.config {
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| ConfigError::Unreadable { file: name.clone(), reason: error.to_string() })?;
+            config.apply_file(&name, &text, env, &mut notices)?;
+            config.config_files.push(path.clone());
+        }
+        config.apply_environment(env)?;
+        config.apply_args(args);
+        Ok((config, notices))
+    }
+
+    fn apply_file(
+        &mut self,
+        name: &str,
+        text: &str,
+        env: Environment<'_>,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), ConfigError> {
+        let lines = file::parse(name, text, env)?;
+        // A listener in the file replaces the default one; several add up.
+        if lines.iter().any(|line| line.key.starts_with("listeners.tcp")) {
+            self.amqp.clear();
+        }
+        for line in lines {
+            let place = format!("{name}:{}", line.number);
+            match keys::apply(self, &line.key, &line.value) {
+                Ok(keys::Applied::Used) => {}
+                Ok(keys::Applied::Ignored(reason)) => {
+                    notices.push(Notice {
+                        warning: false,
+                        text: format!("{place}: {} has no effect: {reason}", line.key),
+                    });
+                }
+                Ok(keys::Applied::Missing(reason)) => {
+                    notices.push(Notice {
+                        warning: true,
+                        text: format!("{place}: {} has no effect: {reason}", line.key),
+                    });
+                }
+                Ok(keys::Applied::Unknown) => {
+                    notices
+                        .push(Notice { warning: true, text: format!("{place}: unknown key {}", line.key) });
+                }
+                Err(problem) => return Err(ConfigError::Value { place, key: line.key, problem }),
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_environment(&mut self, env: Environment<'_>) -> Result<(), ConfigError> {
+        let settings = [
+            ("RABBITMQ_DEFAULT_USER", "default_user"),
+            ("RABBITMQ_DEFAULT_PASS", "default_pass"),
+            ("RABBITMQ_DEFAULT_VHOST", "default_vhost"),
+            ("RABBITMQ_NODENAME", "leveret.node.name"),
+        ];
+        for (variable, key) in settings {
+            let Some(value) = env(variable) else { continue };
+            keys::apply(self, key, &value).map_err(|problem| ConfigError::Value {
+                place: "environment".to_owned(),
+                key: variable.to_owned(),
+                problem,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn apply_args(&mut self, args: &Args) {
+        if let Some(data_dir) = &args.data_dir {
+            self.data_dir.clone_from(data_dir);
+        }
+        if !args.amqp.is_empty() {
+            self.amqp.clone_from(&args.amqp);
+        }
+        if !args.http.is_empty() {
+            self.http.clone_from(&args.http);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

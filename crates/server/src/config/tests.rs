@@ -1,0 +1,216 @@
+//! Settings from all their sources.
+
+use clap::Parser as _;
+
+use super::*;
+
+fn nothing(_: &str) -> Option<String> {
+    None
+}
+
+fn from_file(text: &str) -> Result<(Config, Vec<Notice>), ConfigError> {
+    let mut config = Config::default();
+    let mut notices = Vec::new();
+    config.apply_file("leveret.conf", text, &nothing, &mut notices)?;
+    Ok((config, notices))
+}
+
+fn any(port: u16) -> BindAddress {
+    BindAddress::Any(port)
+}
+
+#[test]
+fn nothing_needs_to_be_set() {
+    let (config, notices) = Config::load(&Args::default(), &nothing).unwrap();
+    assert_eq!(config, Config::default());
+    assert_eq!(notices, []);
+    assert_eq!((config.amqp, config.http), (vec![any(5_672)], vec![any(15_672)]));
+}
+
+#[test]
+fn the_command_line_overrides_the_environment_and_that_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rabbitmq.conf");
+    let text = "default_user = file\ndefault_pass = file\ndefault_vhost = file\nlisteners.tcp.default = 1111\n\
+                management.tcp.port = 2222\nleveret.data_dir = /file\n";
+    std::fs::write(&file, text).unwrap();
+    let args = Args {
+        config: Some(file.clone()),
+        amqp: vec![any(3_333)],
+        data_dir: Some("/args".into()),
+        ..Args::default()
+    };
+    let env = |name: &str| match name {
+        "RABBITMQ_DEFAULT_USER" => Some("env".to_owned()),
+        "RABBITMQ_DEFAULT_PASS" => Some("secret".to_owned()),
+        _ => None,
+    };
+    let (config, _) = Config::load(&args, &env).unwrap();
+    assert_eq!(config.default_user, "env");
+    assert_eq!(config.default_pass.0, "secret");
+    assert_eq!(config.default_vhost, "file");
+    assert_eq!(config.data_dir, PathBuf::from("/args"));
+    assert_eq!(
+        (config.amqp.as_slice(), config.http.as_slice()),
+        ([any(3_333)].as_slice(), [any(2_222)].as_slice())
+    );
+    assert_eq!(config.config_files, [file]);
+    assert!(!format!("{config:?}").contains("secret\""), "a password is shown");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_refused() {
+    let args = Args { config: Some("/nonexistent/leveret.conf".into()), ..Args::default() };
+    let error = Config::load(&args, &nothing).unwrap_err().to_string();
+    assert!(error.starts_with("/nonexistent/leveret.conf: "), "{error}");
+}
+
+#[test]
+fn a_file_sets_everything() {
+    let (config, notices) = from_file(
+        "listeners.tcp.1 = 127.0.0.1:5673\nlisteners.tcp.2 = ::1:5673\nmanagement.tcp.ip = 127.0.0.1\n\
+         management.tcp.port = 15673\nheartbeat = 30\nchannel_max = 0\nframe_max = 8192\nmax_message_size = 16MiB\n\
+         handshake_timeout = 5000\nvm_memory_high_watermark.relative = 0.4\ndisk_free_limit.absolute = 1GB\n\
+         default_user_tags.administrator = false\ndefault_user_tags.monitoring = true\n\
+         default_permissions.read = ^a\nloopback_users.guest = false\nloopback_users.bob = true\n\
+         log.console = true\nlog.console.level = warning\nlog.console.formatter = json\n\
+         leveret.product.name = Leveret\nleveret.product.version = 4.1.0\ncluster_name = c\n",
+    )
+    .unwrap();
+    assert_eq!(notices, []);
+    let shown: Vec<String> = config.amqp.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["127.0.0.1:5673", "[::1]:5673"]);
+    assert_eq!(config.http[0].to_string(), "127.0.0.1:15673");
+    assert_eq!((config.heartbeat_s, config.channel_max, config.frame_max), (30, 65_535, 8_192));
+    assert_eq!((config.max_message_size, config.handshake_timeout_ms), (16 << 20, 5_000));
+    assert_eq!(config.memory_watermark, MemoryWatermark::Relative(0.4));
+    assert_eq!(config.disk_free_limit, DiskFreeLimit::Absolute(1_000_000_000));
+    assert_eq!(
+        (config.default_user_tags, config.loopback_users),
+        (vec!["monitoring".to_owned()], vec!["bob".to_owned()])
+    );
+    assert_eq!(config.default_permissions.read, "^a");
+    assert_eq!((config.log_level, config.log_format), (LogLevel::Warn, LogFormat::Json));
+    assert_eq!((config.product_name.as_str(), config.product_version.as_str()), ("Leveret", "4.1.0"));
+    assert_eq!(config.cluster_name.as_deref(), Some("c"));
+}
+
+#[test]
+fn none_and_the_last_line_count() {
+    let (config, _) =
+        from_file("listeners.tcp = none\nloopback_users = none\nheartbeat = 1\nheartbeat = 2\n").unwrap();
+    assert_eq!((config.amqp, config.loopback_users, config.heartbeat_s), (vec![], vec![], 2));
+}
+
+#[test]
+fn keys_without_effect_are_told() {
+    let (config, notices) =
+        from_file("\ncolour = blue\ncollect_statistics_interval = 5000\nlisteners.ssl.default = 5671\n")
+            .unwrap();
+    assert_eq!(config, Config::default());
+    let shown: Vec<(bool, &str)> =
+        notices.iter().map(|notice| (notice.warning, notice.text.as_str())).collect();
+    assert_eq!(
+        shown,
+        [
+            (true, "leveret.conf:2: unknown key colour"),
+            (
+                false,
+                "leveret.conf:3: collect_statistics_interval has no effect: there is no interval: answers are computed when asked for"
+            ),
+            (
+                true,
+                "leveret.conf:4: listeners.ssl.default has no effect: TLS is not built yet: no client can connect there"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn unusable_values_are_refused_with_what_is_allowed() {
+    let cases = [
+        ("heartbeat = 65536", "heartbeat: `65536` cannot be used; allowed: a number from 0 to 65535"),
+        ("heartbeat = 1m", "heartbeat: `1m` cannot be used; allowed: a number from 0 to 65535"),
+        ("frame_max = 4095", "frame_max: `4095` cannot be used; allowed: a number from 4096 to 134217728"),
+        (
+            "max_message_size = 1GB",
+            "max_message_size: `1GB` cannot be used; allowed: a size from 1 to 536870912 bytes; units such as MB or MiB may follow",
+        ),
+        (
+            "vm_memory_high_watermark.relative = 1.5",
+            "vm_memory_high_watermark.relative: `1.5` cannot be used; allowed: a number from 0 to 1",
+        ),
+        (
+            "vm_memory_high_watermark.relative = NaN",
+            "vm_memory_high_watermark.relative: `NaN` cannot be used; allowed: a number from 0 to 1",
+        ),
+        (
+            "disk_free_limit.absolute = lots",
+            "disk_free_limit.absolute: `lots` cannot be used; allowed: a size such as 500MB, 2GB or 2GiB",
+        ),
+        (
+            "listeners.tcp.default = here",
+            "listeners.tcp.default: `here` is not PORT or ADDR:PORT (an IP address, or localhost)",
+        ),
+        (
+            "log.console.level = loud",
+            "log.console.level: `loud` cannot be used; allowed: debug, info, warning, error, critical or none",
+        ),
+        (
+            "log.console.formatter = xml",
+            "log.console.formatter: `xml` cannot be used; allowed: plaintext or json",
+        ),
+        (
+            "loopback_users.guest = maybe",
+            "loopback_users.guest: `maybe` cannot be used; allowed: true or false",
+        ),
+        ("default_user =", "default_user: it is empty; a name is needed"),
+        ("default_pass =", "default_pass: it is empty; a password is needed"),
+        ("auth_backends.1 = ldap", "auth_backends.1: `ldap` cannot be used; allowed: internal"),
+        (
+            "leveret.product.version = four",
+            "leveret.product.version: `four` cannot be used; allowed: three numbers such as 4.0.5",
+        ),
+    ];
+    for (line, expected) in cases {
+        let error = from_file(&format!("# first\n{line}\n")).unwrap_err().to_string();
+        assert_eq!(error, format!("leveret.conf:2: {expected}"));
+    }
+}
+
+#[test]
+fn the_defaults_in_the_table_are_the_defaults() {
+    for key in keys::KEYS.iter().filter(|key| key.has_effect() && !key.default.is_empty()) {
+        let mut config = Config::default();
+        let value = key.default.trim_start_matches("./");
+        match keys::apply(&mut config, key.name, value) {
+            Ok(_) if key.name == "cluster_name" => {}
+            Ok(_) if key.name.ends_with('*') => {}
+            Ok(_) => assert_eq!(config, Config::default(), "{}", key.name),
+            // Those whose default is described in words.
+            Err(_) => assert!(
+                [
+                    "management.tcp.ip",
+                    "listeners.tcp.*",
+                    "loopback_users",
+                    "default_user_tags.*",
+                    "loopback_users.*"
+                ]
+                .contains(&key.name),
+                "{}",
+                key.name
+            ),
+        }
+    }
+}
+
+#[test]
+fn the_command_line() {
+    let args =
+        Args::try_parse_from(["leveret", "--amqp", "5672", "--amqp", "[::1]:0", "--http", "127.0.0.1:0"])
+            .unwrap();
+    assert_eq!((args.amqp.len(), args.http[0].to_string()), (2, "127.0.0.1:0".to_owned()));
+    for wrong in [["leveret", "--amqp=x"], ["leveret", "--nope"], ["leveret", "file.conf"]] {
+        assert!(Args::try_parse_from(wrong).is_err(), "{wrong:?}");
+    }
+}
