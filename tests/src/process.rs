@@ -36,6 +36,16 @@ pub fn limit_descriptors(pid: u32, limit: u64) {
     prlimit(Some(pid_of(pid)), Resource::Nofile, new).expect("a new limit of descriptors");
 }
 
+/// Lets this process open as many descriptors as the system allows it.
+///
+/// # Panics
+/// When the system refuses.
+pub fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("the hard limit");
+}
+
 /// Sends SIGTERM.
 ///
 /// # Panics

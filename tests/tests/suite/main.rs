@@ -7,4 +7,6 @@
 )]
 
 mod crash;
+mod malformed;
+mod neighbour;
 mod wrong_use;

@@ -41,7 +41,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     ("protocol header: version 8-0", |s| {
         s.bytes(b"AMQP\x01\x01\x08\x00");
-        s.one_answer();
+        s.octets_until_close();
     }),
     ("protocol header: version 0-9", |s| {
         s.bytes(b"AMQP\x01\x01\x00\x09");

@@ -63,12 +63,10 @@ impl Script {
         let queues = self.queues.iter().map(|name| queue::delete(name, 0));
         let exchanges = self.exchanges.iter().map(|name| exchange::delete(name, 0));
         for payload in queues.chain(exchanges) {
-            if client.method(1, payload).is_err() {
+            let sent = client.method(1, payload);
+            if sent.is_err() || matches!(client.next(PATIENCE), Event::Frame(answer) if is_close(&answer)) {
                 return;
             }
-        }
-        for _ in 0..self.queues.len() + self.exchanges.len() {
-            let _ = client.next(PATIENCE);
         }
     }
 
