@@ -577,3 +577,6 @@ fn described(value: Option<&FieldValue<'_>>) -> String {
         Some(value) => format!("the value '{}' of type '{}'", plain(value), type_name(value)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,7 @@ pub const MAX_EXPIRY_MS: u64 = 315_360_000_000;
 
 /// The memory of one compiled permission pattern, in bytes: a pattern is a user's text, its automaton need not be
 /// small.
-pub const PERMISSION_REGEX_BYTES: usize = 256 * 1024;
+pub const PERMISSION_REGEX_BYTES: usize = 1024 * 1024;
 
 /// Bytes that may wait for the log before connections that publish are not read, in bytes.
 pub const LOG_BACKLOG_BYTES: usize = 64 * 1024 * 1024;

@@ -141,7 +141,7 @@ impl Grant {
     }
 }
 
-/// None for the empty pattern, which matches nothing. RabbitMQ reads `^$` the same way.
+/// None for the empty pattern, which matches nothing (RabbitMQ puts `$^` in its place).
 fn compile(pattern: &str) -> Result<Option<Regex>, InvalidPattern> {
     if pattern.is_empty() {
         return Ok(None);

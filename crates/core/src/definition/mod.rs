@@ -179,3 +179,6 @@ impl Change {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
