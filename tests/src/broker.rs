@@ -73,7 +73,6 @@ impl Broker {
     /// When there is no place for its data.
     #[must_use]
     pub fn prepare(options: Options) -> Self {
-        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
             child: None,
             folder: TempDir::with_prefix("leveret-test-").expect("a temporary folder"),
@@ -89,7 +88,7 @@ impl Broker {
     /// When it cannot be started, or already runs.
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "the broker already runs");
-        self.child = Some(self.command(&self.data_dir()).spawn().expect("the broker"));
+        self.child = Some(self.command(&self.data_dir(), self.amqp, self.http).spawn().expect("the broker"));
     }
 
     /// Waits until AMQP answers with `connection.start`.
@@ -106,17 +105,15 @@ impl Broker {
         });
     }
 
-    /// Runs a second process with the same ports as arguments but `data_dir` as its data, to its end.
+    /// Runs a second process on ports of its own with `data_dir` as its data, to its end; gives what it printed too.
     ///
     /// # Panics
     /// When it cannot be started, or does not end.
     #[must_use]
     pub fn run_another(&self, data_dir: &Path) -> (ExitStatus, String) {
         let log = self.folder.path().join("another.log");
-        let mut command = self.command(data_dir);
         // Ports of its own: it must fail for its data folder and for nothing else.
-        command.args(["--amqp", &format!("127.0.0.1:{}", process::free_port())]);
-        command.args(["--http", &format!("127.0.0.1:{}", process::free_port())]);
+        let mut command = self.command(data_dir, local(process::free_port()), local(process::free_port()));
         let file = File::create(&log).expect("a log file");
         command.stderr(file.try_clone().expect("the same file"));
         let mut child = command.stdout(file).spawn().expect("the broker");
@@ -124,7 +121,7 @@ impl Broker {
         (status, fs::read_to_string(&log).unwrap_or_default())
     }
 
-    fn command(&self, data_dir: &Path) -> Command {
+    fn command(&self, data_dir: &Path, amqp: SocketAddr, http: SocketAddr) -> Command {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a log file");
         let mut command = Command::new(match &self.options.binary {
             Some(path) => path,
@@ -139,8 +136,8 @@ impl Broker {
             .envs(self.options.environment.iter().cloned())
             .arg("--data-dir")
             .arg(data_dir)
-            .args(["--amqp", &self.amqp.to_string()])
-            .args(["--http", &self.http.to_string()]);
+            .args(["--amqp", &amqp.to_string()])
+            .args(["--http", &http.to_string()]);
         if !self.options.config.is_empty() {
             let path = self.folder.path().join("rabbitmq.conf");
             fs::write(&path, &self.options.config).expect("a configuration file");
@@ -273,6 +270,10 @@ impl Broker {
         client.open_channel(1).expect("a channel");
         client
     }
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 impl Drop for Broker {

@@ -7,6 +7,10 @@
 )]
 
 mod crash;
+mod durability;
+mod heartbeat;
+mod lifecycle;
 mod malformed;
 mod neighbour;
+mod pressure;
 mod wrong_use;
