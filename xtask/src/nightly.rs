@@ -4,13 +4,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::broker::Broker;
-use crate::process::{cargo, on_path, run, run_reading};
+use crate::process::{cargo, on_path, run, run_reading, target_dir};
 use crate::suites::SUITES;
 use crate::tally::Tally;
 use crate::test::finish;
 use crate::{Failure, root};
 
 const PROPERTY_CASES: &str = "100000";
+/// Each of these writes and recovers a whole simulated disk.
+const STORAGE_CASES: &str = "2000";
 const FUZZ_EXECUTIONS: &str = "10000000";
 const CRASH_CYCLES: &str = "50";
 const PROGRAMME_LIMIT: Duration = Duration::from_secs(4 * 3600);
@@ -21,6 +23,7 @@ const STEPS: &[Step] = &[
     ("properties", properties),
     ("fuzz", fuzz),
     ("fuzz-check", fuzz_check),
+    ("ignored", ignored),
     ("crash", crash),
     ("suites", suites),
     ("doc", doc),
@@ -51,18 +54,19 @@ pub(crate) fn run_steps(names: &[String]) -> Result<(), Failure> {
 
 /// Every property with many more cases than the commit tier gives it.
 fn properties() -> Result<Tally, Failure> {
-    let mut command = cargo(&[
-        "test",
-        "--no-fail-fast",
-        "--package=leveret-protocol",
-        "--package=leveret-routing",
-        "--package=leveret-core",
-        "--package=leveret-storage",
-        "--package=leveret-engine",
-        "--lib",
-    ]);
-    command.env("LEVERET_PROPERTY_CASES", PROPERTY_CASES);
-    Ok(Tally::of_cargo(&run_reading(&mut command, PROGRAMME_LIMIT)?))
+    let mut total = cases(&["leveret-protocol", "leveret-routing", "leveret-core"], PROPERTY_CASES)?;
+    total += cases(&["leveret-storage", "leveret-engine"], STORAGE_CASES)?;
+    Ok(total)
+}
+
+fn cases(packages: &[&str], cases: &str) -> Result<Tally, Failure> {
+    let mut command = cargo(&["test", "--no-fail-fast"]);
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    // The first is our own differential tests' name for it, the second proptest's.
+    command.env("LEVERET_PROPERTY_CASES", cases).env("PROPTEST_CASES", cases);
+    tests(&mut command)
 }
 
 fn fuzz() -> Result<Tally, Failure> {
@@ -75,17 +79,22 @@ fn fuzz_check() -> Result<Tally, Failure> {
 }
 
 fn fuzzer(args: &[&str]) -> Result<Tally, Failure> {
-    let mut command = cargo(&["run", "--quiet", "--manifest-path=fuzz/Cargo.toml", "--"]);
-    passes(command.args(args))
+    let mut command =
+        cargo(&["run", "--quiet", "--release", "--locked", "--manifest-path=fuzz/Cargo.toml", "--"]);
+    passes(command.args(args).env("CARGO_TARGET_DIR", target_dir()?))
+}
+
+/// The tests too long for the commit tier, among them the one that wants the crash test to fail.
+fn ignored() -> Result<Tally, Failure> {
+    Broker::build()?;
+    tests(&mut cargo(&["test", "--workspace", "--no-fail-fast", "--", "--ignored", "--nocapture"]))
 }
 
 /// `kill -9` under confirmed load, cycle after cycle.
 fn crash() -> Result<Tally, Failure> {
     Broker::build()?;
-    let mut command =
-        cargo(&["test", "--package=leveret-tests", "--", "--include-ignored", "--nocapture", "crash"]);
-    command.env("LEVERET_CRASH_CYCLES", CRASH_CYCLES);
-    Ok(Tally::of_cargo(&run_reading(&mut command, PROGRAMME_LIMIT)?))
+    let mut command = cargo(&["test", "--package=leveret-tests", "--", "--nocapture", "crash::"]);
+    tests(command.env("LEVERET_CRASH_CYCLES", CRASH_CYCLES))
 }
 
 fn suites() -> Result<Tally, Failure> {
@@ -127,6 +136,10 @@ fn bench() -> Result<Tally, Failure> {
         return Ok(Tally::SKIPPED);
     }
     passes(&mut cargo(&["bench", "--workspace", "--benches"]))
+}
+
+fn tests(command: &mut Command) -> Result<Tally, Failure> {
+    Ok(Tally::of_cargo(&run_reading(command, PROGRAMME_LIMIT)?))
 }
 
 /// A step without tests to count: one passed, or an error.

@@ -9,8 +9,8 @@ use crate::process::{Ended, cargo, output, run, run_reading, target_dir};
 use crate::python::{interpreter, pytest};
 use crate::tally::Tally;
 
-/// Longer than any suite takes; a suite that hangs is ended by it.
-const SUITE_LIMIT: Duration = Duration::from_secs(600);
+/// Longer than any suite takes, its compiling included; a suite that hangs is ended by it.
+const SUITE_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// One client's suite.
 #[derive(Debug, Clone, Copy)]

@@ -22,7 +22,7 @@ const FORBIDDEN: &[&str] = &[
     "tokio",
     "rand::",
     "Mutex",
-    "RwLock",
+    "parking_lot",
 ];
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
