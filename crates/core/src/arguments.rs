@@ -12,6 +12,7 @@ use leveret_protocol::error::DecodeError;
 use leveret_protocol::field_table::{self, FieldTable, FieldValue};
 use leveret_routing::erlang_term::{Term, type_name};
 
+use crate::admin::{self, Argument};
 use crate::error::BrokerError;
 use crate::ids::ConnectionId;
 use crate::limits::MAX_EXPIRY_MS;
@@ -71,10 +72,46 @@ impl Arguments {
         FieldTable::parse(&self.0).ok()?.get(name.as_bytes())
     }
 
+    /// As management sees them.
+    #[must_use]
+    pub fn to_admin(&self) -> admin::Arguments {
+        FieldTable::parse(&self.0).map(table_view).unwrap_or_default()
+    }
+
     /// As amq-protocol's table.
     #[must_use]
     pub fn to_amqp(&self) -> amqp::FieldTable {
         FieldTable::parse(&self.0).map(|table| table.to_amqp()).unwrap_or_default()
+    }
+}
+
+fn table_view(table: FieldTable<'_>) -> admin::Arguments {
+    table
+        .iter()
+        .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value_view(value)))
+        .collect()
+}
+
+// Recurses as deep as a checked table goes (`leveret_protocol::limits::TABLE_DEPTH`).
+fn value_view(value: FieldValue<'_>) -> Argument {
+    match value {
+        FieldValue::Bool(value) => Argument::Bool(value),
+        FieldValue::I8(value) => Argument::Byte(value),
+        FieldValue::U8(value) => Argument::UnsignedByte(value),
+        FieldValue::I16(value) => Argument::Short(value),
+        FieldValue::U16(value) => Argument::UnsignedShort(value),
+        FieldValue::I32(value) => Argument::SignedInt(value),
+        FieldValue::U32(value) => Argument::UnsignedInt(value),
+        FieldValue::I64(value) => Argument::Long(value),
+        FieldValue::F32(value) => Argument::Float(value),
+        FieldValue::F64(value) => Argument::Double(value),
+        FieldValue::Decimal { scale, value } => Argument::Decimal(scale, value),
+        FieldValue::LongString(bytes) => Argument::LongStr(bytes.to_vec()),
+        FieldValue::Bytes(bytes) => Argument::Binary(bytes.to_vec()),
+        FieldValue::Timestamp(seconds) => Argument::Timestamp(seconds),
+        FieldValue::Array(array) => Argument::Array(array.iter().map(value_view).collect()),
+        FieldValue::Table(table) => Argument::Table(table_view(table)),
+        FieldValue::Void => Argument::Void,
     }
 }
 

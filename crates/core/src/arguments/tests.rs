@@ -293,3 +293,29 @@ fn redeclaration_compares_what_the_type_knows() {
         check_queue_equivalence(&limit(3), QueueType::Quorum, &arguments(&[]), "queue 'q' in vhost '/'");
     assert_eq!(got.expect_err("differ").to_string(), differ("x-queue-type", "'classic'", "'quorum'"));
 }
+
+#[test]
+fn arguments_reach_management_with_their_types() {
+    let fields = [
+        ("a", array()),
+        ("b", AMQPValue::Boolean(true)),
+        ("i", int(-5)),
+        ("l", AMQPValue::LongLongInt(5)),
+        ("s", text("x")),
+        ("v", AMQPValue::Void),
+    ];
+    let given = arguments(&fields);
+    let named = |name: &str, value| (name.to_owned(), value);
+    let expected = [
+        named("a", Argument::Array(vec![Argument::LongStr(b"a".to_vec())])),
+        named("b", Argument::Bool(true)),
+        named("i", Argument::SignedInt(-5)),
+        named("l", Argument::Long(5)),
+        named("s", Argument::LongStr(b"x".to_vec())),
+        named("v", Argument::Void),
+    ];
+    assert_eq!(given.to_admin(), expected);
+    let nested = arguments(&[("t", AMQPValue::FieldTable(given.to_amqp()))]);
+    assert_eq!(nested.to_admin(), [named("t", Argument::Table(expected.to_vec()))]);
+    assert_eq!(Arguments::from_amqp(&nested.to_amqp()), Ok(nested));
+}

@@ -138,7 +138,7 @@ impl Vhost {
     }
 
     /// A binding survives a restart if both its ends do.
-    fn is_durable(&self, binding: &BindingDefinition) -> bool {
+    pub(super) fn is_durable(&self, binding: &BindingDefinition) -> bool {
         let exchange =
             |name: &str| self.exchanges.get(name).is_some_and(|exchange| exchange.definition.durable);
         exchange(&binding.source)

@@ -148,6 +148,33 @@ impl Vhost {
         }
     }
 
+    /// Everything of it that survives a restart, itself first and bindings last: what [`Vhost::restore`] takes.
+    #[must_use]
+    pub fn definitions(&self) -> Vec<Definition> {
+        let exchanges = self.exchanges.values().filter(|exchange| {
+            exchange.definition.durable
+                && !PREDECLARED.iter().any(|(name, ..)| *name == &*exchange.definition.name)
+        });
+        let queues = self.queues.values().filter(|queue| queue.definition.durable);
+        let bindings = self.bindings().into_iter().filter(|binding| self.is_durable(binding));
+        [Definition::Vhost(self.definition.clone())]
+            .into_iter()
+            .chain(exchanges.map(|exchange| Definition::Exchange(exchange.definition.clone())))
+            .chain(queues.map(|queue| Definition::Queue(queue.definition.clone())))
+            .chain(bindings.map(Definition::Binding))
+            .collect()
+    }
+
+    /// What its removal does; the caller drops it, and takes its permissions away with
+    /// [`crate::access::Access::delete_vhost`].
+    pub fn removal(&self) -> Effects {
+        Effects {
+            changes: self.definitions().iter().rev().map(|gone| Change::Delete(gone.key())).collect(),
+            removed_queues: self.queues.values().map(|queue| queue.definition.id).collect(),
+            removed_exchanges: self.exchanges.keys().cloned().collect(),
+        }
+    }
+
     fn queue_resource(&self, name: &str) -> String {
         format!("queue '{name}' in vhost '{}'", self.definition.name)
     }

@@ -361,10 +361,7 @@ fn queue_declare_answers() {
         (queue("tq1"), "ok".to_owned()),
         (QueueDeclaration { durable: true, ..queue("tq1") }, not_equal("durable", "'true'", "'false'")),
         (QueueDeclaration { exclusive: true, ..queue("tq1") }, locked.clone()),
-        (
-            QueueDeclaration { auto_delete: true, durable: true, exclusive: true, ..queue("tq1") },
-            locked,
-        ),
+        (QueueDeclaration { auto_delete: true, durable: true, exclusive: true, ..queue("tq1") }, locked),
         (
             QueueDeclaration { auto_delete: true, ..queue("tq1") },
             not_equal("auto_delete", "'true'", "'false'"),
@@ -690,6 +687,16 @@ fn only_durable_things_are_stored_and_a_restart_brings_them_back() {
         world.bind(&binding).expect("valid");
     }
     assert_eq!(world.stored.len(), 1 + 2 + 2 + 4, "the vhost, exchanges, queues, bindings");
+
+    let stored: BTreeSet<_> = world.stored.keys().cloned().collect();
+    let listed: BTreeSet<_> = world.vhost.definitions().iter().map(Definition::key).collect();
+    assert_eq!(listed, stored, "what is listed is what was stored, change by change");
+    let removal = world.vhost.removal();
+    assert_eq!(removal.changes.len(), stored.len());
+    assert!(
+        removal.changes.iter().all(|change| matches!(change, Change::Delete(key) if stored.contains(key)))
+    );
+    assert_eq!(removal.removed_queues.len(), 3, "those that are not durable too");
 
     // Any order will do.
     let mut definitions: Vec<Definition> = world.stored.values().cloned().collect();
