@@ -48,7 +48,8 @@ mod recovery;
 
 pub use data_dir::{DataDir, StorageOptions};
 pub use definitions::{
-    DefinitionCheckpoint, DefinitionStore, Definitions, DefinitionsSource, SledCheckpoint,
+    Change as DefinitionChange, DefinitionCheckpoint, DefinitionStore, Definitions, DefinitionsSource,
+    SledCheckpoint,
 };
 pub use disk::{CrashKeeps, Disk, MemoryDisk, MemoryFile, MemoryLock, RealDisk, RealLock, Space};
 pub use error::StorageError;

@@ -20,6 +20,9 @@ pub use self::sled::SledCheckpoint;
 /// The export is written at most this often, except at a clean stop.
 const EXPORT_EVERY_MS: u64 = 30_000;
 
+/// A key with its new value, or without one when it is deleted.
+pub type Change = (Vec<u8>, Option<Vec<u8>>);
+
 /// The state of the definitions at a position of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Definitions {
@@ -33,7 +36,7 @@ pub struct Definitions {
 
 impl Definitions {
     /// Applies one record.
-    pub fn apply(&mut self, position: Position, revision: u64, changes: &[(Vec<u8>, Option<Vec<u8>>)]) {
+    pub fn apply(&mut self, position: Position, revision: u64, changes: &[Change]) {
         for (key, value) in changes {
             match value {
                 Some(value) => self.entries.insert(key.clone(), value.clone()),
@@ -45,7 +48,7 @@ impl Definitions {
     }
 
     /// What turns these entries into those of `later`.
-    fn changes_to(&self, later: &Self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    fn changes_to(&self, later: &Self) -> Vec<Change> {
         let gone = self.entries.keys().filter(|key| !later.entries.contains_key(*key));
         let new = later.entries.iter().filter(|(key, value)| self.entries.get(*key) != Some(*value));
         let gone = gone.map(|key| (key.clone(), None));
@@ -78,12 +81,7 @@ pub trait DefinitionCheckpoint: Send {
     ///
     /// # Errors
     /// `Checkpoint` or `Io`: the process must stop, as what is on disk is unknown.
-    fn apply(
-        &mut self,
-        position: Position,
-        revision: u64,
-        changes: &[(Vec<u8>, Option<Vec<u8>>)],
-    ) -> Result<(), StorageError>;
+    fn apply(&mut self, position: Position, revision: u64, changes: &[Change]) -> Result<(), StorageError>;
 
     /// Replaces everything.
     ///
@@ -158,7 +156,7 @@ impl<D: Disk> DefinitionStore<D> {
         &mut self,
         position: Position,
         revision: u64,
-        changes: &[(Vec<u8>, Option<Vec<u8>>)],
+        changes: &[Change],
     ) -> Result<(), StorageError> {
         assert!(position > self.state.position, "definitions go to the checkpoint in log order");
         self.state.apply(position, revision, changes);

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use sled::{Batch, Db};
 
-use crate::definitions::{DefinitionCheckpoint, Definitions};
+use crate::definitions::{Change, DefinitionCheckpoint, Definitions};
 use crate::error::StorageError;
 use crate::record::Position;
 
@@ -48,8 +48,6 @@ struct Summary {
     count: u64,
     hash: u64,
 }
-
-type Change = (Vec<u8>, Option<Vec<u8>>);
 
 impl SledCheckpoint {
     /// A checkpoint in `folder` for the log of this id.

@@ -8,6 +8,7 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
+use crate::definitions::Change;
 use crate::format::{self, RECORD_HEAD};
 use crate::record::{BodyRef, Extras, GroupId, Kind, MessageFlags, Payload, Position, SettleReason};
 
@@ -170,10 +171,9 @@ impl Gather {
     }
 
     /// A change of the definitions: puts and, without a value, deletes, all or none of which count.
-    pub fn definition(&mut self, revision: u64, changes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Position {
+    pub fn definition(&mut self, revision: u64, changes: &[Change]) -> Position {
         let extras = self.extras(0, 0);
-        let bytes =
-            |(key, value): &(Vec<u8>, Option<Vec<u8>>)| 8 + key.len() + value.as_ref().map_or(0, Vec::len);
+        let bytes = |(key, value): &Change| 8 + key.len() + value.as_ref().map_or(0, Vec::len);
         let fields = 8 + changes.iter().map(bytes).sum::<usize>();
         self.make_room(RECORD_HEAD + format::extras_len(&extras) + fields);
         format::put_head(&mut self.meta, Kind::Definition, 0, &extras, length(fields));

@@ -68,8 +68,10 @@ pub(crate) struct FoundSlots<D: Disk> {
     pub(crate) folder: PathBuf,
     /// By incarnation, each with what its header says.
     pub(crate) slots: BTreeMap<u64, (Slot<D>, SlotHeader)>,
-    /// Files without a valid header: one that was being made, or a damaged one.
-    pub(crate) headless: Vec<PathBuf>,
+    /// Files without a valid header: one that was being made, or a damaged one. Their incarnation is 0.
+    pub(crate) headless: Vec<Slot<D>>,
+    /// The id they all carry, if it is known.
+    pub(crate) log: Option<LogId>,
     /// The highest number of any slot file, or 0.
     pub(crate) last_number: u64,
 }
@@ -81,49 +83,46 @@ impl<D: Disk> FoundSlots<D> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             listed => listed.map_err(StorageError::io(folder, "list"))?,
         };
-        let mut found =
-            Self { folder: folder.to_owned(), slots: BTreeMap::new(), headless: Vec::new(), last_number: 0 };
+        let mut found = Self {
+            folder: folder.to_owned(),
+            slots: BTreeMap::new(),
+            headless: Vec::new(),
+            log,
+            last_number: 0,
+        };
         for number in names.iter().filter_map(|name| format::slot_number(name)) {
             found.last_number = found.last_number.max(number);
-            found.open_one(disk, format::slot_path(folder, number), number, log)?;
+            found.open_one(disk, format::slot_path(folder, number), number)?;
         }
         Ok(found)
     }
 
-    fn open_one(
-        &mut self,
-        disk: &D,
-        path: PathBuf,
-        number: u64,
-        log: Option<LogId>,
-    ) -> Result<(), StorageError> {
+    fn open_one(&mut self, disk: &D, path: PathBuf, number: u64) -> Result<(), StorageError> {
         let file = disk.open(&path).map_err(StorageError::io(&path, "open"))?;
         let length = disk.length(&file).map_err(StorageError::io(&path, "read length"))?;
-        if length < SLOT_HEADER {
-            self.headless.push(path);
-            return Ok(());
-        }
-        let mut bytes = vec![0; SLOT_HEADER as usize];
+        let mut bytes = vec![0; usize::try_from(SLOT_HEADER.min(length)).unwrap_or_default()];
         disk.read_at(&file, 0, &mut bytes).map_err(StorageError::io(&path, "read"))?;
+        let mut slot = Slot { file, path, number, incarnation: 0, length };
         let Some((version, header)) = SlotHeader::decode(&bytes) else {
-            self.headless.push(path);
+            self.headless.push(slot);
             return Ok(());
         };
         if version != FORMAT_VERSION {
+            let file = slot.path;
             return Err(StorageError::Version {
-                file: path,
+                file,
                 found: version.into(),
                 supported: FORMAT_VERSION.into(),
             });
         }
-        if log.is_some_and(|log| log != header.log) {
-            return Err(StorageError::corrupt(&path, 0, "the slot belongs to another log"));
+        if self.log.is_some_and(|log| log != header.log) {
+            return Err(StorageError::corrupt(&slot.path, 0, "the slot belongs to another log"));
         }
-        let slot = Slot { file, path, number, incarnation: header.incarnation, length };
         if let Some((first, _)) = self.slots.get(&header.incarnation) {
             let why = format!("the slot has the incarnation of {}", first.path.display());
             return Err(StorageError::corrupt(&slot.path, 0, why));
         }
+        slot.incarnation = header.incarnation;
         self.slots.insert(header.incarnation, (slot, header));
         Ok(())
     }

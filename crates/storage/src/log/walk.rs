@@ -20,6 +20,8 @@ use crate::log::slots::{FoundSlots, Slot};
 /// How much is read at once when looking for later batches.
 const SCAN_BYTES: u64 = 1 << 20;
 
+static ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+
 /// A batch whose header and meta section are whole.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -178,6 +180,10 @@ impl<'d, D: Disk> Walk<'d, D> {
             };
             bytes += self.scan(slot, from)?;
         }
+        // A slot is used only once its header is durable: one without holds no batch, or is damaged.
+        for slot in &self.found.headless {
+            bytes += self.scan(slot, 0)?;
+        }
         Ok(TornTail { bytes })
     }
 
@@ -190,7 +196,7 @@ impl<'d, D: Disk> Walk<'d, D> {
             buffer.resize(usize::try_from(SCAN_BYTES.min(slot.length - at)).unwrap_or_default(), 0);
             self.disk.read_at(&slot.file, at, &mut buffer).map_err(StorageError::io(&slot.path, "read"))?;
             for block in buffer.chunks(BLOCK as usize) {
-                if block.iter().any(|byte| *byte != 0) {
+                if ZEROS.get(..block.len()) != Some(block) {
                     dirty += block.len() as u64;
                     self.judge(slot, at, block)?;
                 }
@@ -202,9 +208,10 @@ impl<'d, D: Disk> Walk<'d, D> {
 
     fn judge(&self, slot: &Slot<D>, offset: u64, block: &[u8]) -> Result<(), StorageError> {
         let Some((_, header, _)) = BatchHeader::decode(block) else { return Ok(()) };
-        let known = self.found.slots.get(&slot.incarnation).is_some_and(|(_, found)| found.log == header.log);
+        let is_ours = self.found.log == Some(header.log)
+            && (slot.incarnation == 0 || slot.incarnation == header.incarnation);
         let is_void = header.epoch != self.epoch && self.closed.contains(&header.epoch);
-        if !known || header.incarnation != slot.incarnation || is_void || header.number <= self.number {
+        if !is_ours || is_void || header.number <= self.number {
             return Ok(());
         }
         let place = Place { incarnation: slot.incarnation, offset };
@@ -326,7 +333,7 @@ impl<'d, D: Disk> Walk<'d, D> {
     pub(crate) fn no_start(&self) -> StorageError {
         let why = "the first slot of the log is missing or damaged";
         match (self.found.headless.first(), self.found.slots.values().next()) {
-            (Some(path), _) => StorageError::corrupt(path, 0, why),
+            (Some(slot), _) => StorageError::corrupt(&slot.path, 0, why),
             (None, Some((slot, _))) => StorageError::corrupt(&slot.path, SLOT_HEADER, why),
             (None, None) => StorageError::corrupt(&self.found.folder, 0, why),
         }

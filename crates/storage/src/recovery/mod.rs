@@ -200,7 +200,7 @@ fn recover_new<D: Disk>(
         }
     }
     tail.void_slots = found.slots.values().map(|(slot, _)| slot.path.clone()).collect();
-    tail.void_slots.extend(found.headless.iter().cloned());
+    tail.void_slots.extend(found.headless.iter().map(|slot| slot.path.clone()));
     tail.last_file = found.last_number;
     tail.last_incarnation = found.slots.keys().next_back().copied().unwrap_or(0);
     let definitions = Definitions::default();
@@ -235,7 +235,7 @@ impl Ends {
         let is_void = |incarnation: u64| {
             !walk.visited().contains(&incarnation) || (incarnation == last_slot && last_is_alone)
         };
-        let mut void_slots = found.headless.clone();
+        let mut void_slots: Vec<PathBuf> = found.headless.iter().map(|slot| slot.path.clone()).collect();
         let void = found.slots.iter().filter(|(incarnation, _)| is_void(**incarnation));
         void_slots.extend(void.map(|(_, (slot, _))| slot.path.clone()));
         let trim = found

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::definitions::Definitions;
+use crate::definitions::{Change, Definitions};
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::format::{EPOCH_START, Fields, Place, Ranges, Record, Records};
@@ -55,8 +55,6 @@ enum Later {
     Return { queue: u64, delivery_count: u64, ranges: Vec<(u64, u64)> },
     Definition { position: u64, revision: u64, changes: Vec<Change> },
 }
-
-type Change = (Vec<u8>, Option<Vec<u8>>);
 
 #[derive(Debug)]
 pub(super) struct Survey {

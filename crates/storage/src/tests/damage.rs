@@ -244,3 +244,24 @@ fn a_message_that_looks_like_a_batch_is_still_a_message() {
     let (found, _) = look(&copy).unwrap();
     assert_eq!(found.seqs(1), [1, 2, 3]);
 }
+
+/// Both the batch that names a slot and that slot's header are gone: its batches still speak.
+#[test]
+fn a_slot_without_a_header_is_damage_if_it_holds_later_batches() {
+    let disk = MemoryDisk::new(1);
+    let mut run = start(&disk).unwrap();
+    for seq in 1..=2 {
+        run.publish(1, seq, &[1; 28_000]);
+        run.step();
+    }
+    drop(run);
+    let [first, second] = &slot_files(&disk)[..] else { panic!("two slots") };
+    disk.tamper(second, |bytes| bytes[..4096].fill(0));
+    disk.tamper(first, |bytes| {
+        let last = bytes.iter().rposition(|byte| *byte != 0).unwrap() / 4096 * 4096;
+        assert!(bytes[last..].starts_with(b"LVRTBTCH"), "the batch that names the next slot");
+        bytes[last..].fill(0);
+    });
+    let error = look(&disk).unwrap_err();
+    assert!(error.to_string().contains("not a write cut short"), "{error}");
+}

@@ -5,9 +5,8 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
+use crate::DefinitionChange as Change;
 use crate::disk::RealDisk;
-
-type Change = (Vec<u8>, Option<Vec<u8>>);
 
 /// A store in a real folder, with sled.
 struct Store {
@@ -180,7 +179,7 @@ fn a_checkpoint_of_another_store_is_not_taken() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(cases(24))]
 
     /// Any history, with the checkpoint lagging and the process dying without a word.
     #[test]

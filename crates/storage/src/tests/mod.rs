@@ -4,10 +4,13 @@ mod damage;
 mod definitions;
 mod full_disk;
 mod model;
+mod rot;
 mod roundtrip;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use proptest::test_runner::Config as ProptestConfig;
 
 use crate::*;
 
@@ -22,6 +25,13 @@ impl Collected {
     /// The numbers of a queue's messages, in the order they came.
     pub(crate) fn seqs(&self, queue: u64) -> Vec<u64> {
         self.queues.get(&queue).into_iter().flatten().map(|message| message.seq).collect()
+    }
+
+    /// Everything but the bodies, which are only measured.
+    pub(crate) fn in_short(&self) -> String {
+        let message = |m: &RecoveredMessage| (m.seq, m.flags.bits(), m.delivery_count, m.payload.len());
+        let queues = self.queues.iter().map(|(queue, m)| (queue, m.iter().map(message).collect::<Vec<_>>()));
+        format!("{:?} and {:?}", self.definitions, queues.collect::<Vec<_>>())
     }
 
     pub(crate) fn body(&self, queue: u64, seq: u64) -> &[u8] {
@@ -113,4 +123,10 @@ impl Running {
 pub(crate) fn slot_files(disk: &MemoryDisk) -> Vec<PathBuf> {
     let folder = Path::new(ROOT).join("log");
     disk.list(&folder).expect("a log").into_iter().map(|name| folder.join(name)).collect()
+}
+
+/// As many cases as `PROPTEST_CASES` says, or this many. What failed once becomes a test of its own.
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig { cases: asked.unwrap_or(usual), failure_persistence: None, ..ProptestConfig::default() }
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[derive(Debug, Clone)]
-enum Op {
+pub(super) enum Op {
     Publish { queue: u64, len: usize, seen: bool },
     FanOut { queues: u64, len: usize, step_between: bool },
     Settle { queue: u64, back: u64, width: u64 },
@@ -24,7 +24,7 @@ enum Op {
     Idle,
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     let queue = 1..4u64;
     let len = prop_oneof![8 => 0..200usize, 3 => 200..5000usize, 1 => 5000..90_000usize];
     prop_oneof![
@@ -79,7 +79,7 @@ enum Done {
 }
 
 #[derive(Debug, Default)]
-struct Model {
+pub(super) struct Model {
     done: Vec<(Position, Done)>,
     last_seq: BTreeMap<u64, u64>,
     revision: u64,
@@ -106,11 +106,11 @@ impl Model {
         (last.saturating_sub(width - 1), last)
     }
 
-    fn forget_after(&mut self, end: Position) {
+    pub(super) fn forget_after(&mut self, end: Position) {
         self.done.retain(|(position, _)| *position <= end);
     }
 
-    fn state(&self) -> Collected {
+    pub(super) fn state(&self) -> Collected {
         let mut state = Collected::default();
         for (position, done) in &self.done {
             match done.clone() {
@@ -162,7 +162,7 @@ impl Model {
     }
 
     /// Performs one operation. The error is the log's: the power is off.
-    fn perform(&mut self, run: &mut Running, op: &Op) -> Result<(), StorageError> {
+    pub(super) fn perform(&mut self, run: &mut Running, op: &Op) -> Result<(), StorageError> {
         let gather = &mut run.gather;
         match *op {
             Op::Publish { queue, len, seen } => {
@@ -252,9 +252,14 @@ impl Model {
 }
 
 /// Recovery gives messages in log order; for the model the order within a queue is by number.
-fn sorted(mut state: Collected) -> Collected {
+pub(super) fn sorted(mut state: Collected) -> Collected {
     state.queues.values_mut().for_each(|messages| messages.sort_by_key(|message| message.seq));
     state
+}
+
+fn assert_same(found: &Collected, model: &Model) {
+    let (found, expected) = (sorted(found.clone()), sorted(model.state()));
+    assert!(found == expected, "found {}, expected {}", found.in_short(), expected.in_short());
 }
 
 fn live(sessions: &[Session]) {
@@ -266,7 +271,7 @@ fn live(sessions: &[Session]) {
         let end = run.recovered.next_position.0 - 1;
         assert!(end >= durable.0, "the log ends at {end}, but {durable:?} was reported durable");
         model.forget_after(Position(end));
-        assert_eq!(sorted(run.collected.clone()), sorted(model.state()));
+        assert_same(&run.collected, &model);
         assert!(run.recovered.quarantined.is_empty());
         durable = Position(end);
 
@@ -290,14 +295,13 @@ fn live(sessions: &[Session]) {
             disk = disk.crash(session.keeps);
         }
     }
-    let mut found = look(&disk).expect("the last recovery");
+    let found = look(&disk).expect("the last recovery");
     model.forget_after(Position(found.1.next_position.0 - 1));
-    found.0 = sorted(found.0);
-    assert_eq!(found.0, sorted(model.state()));
+    assert_same(&found.0, &model);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn every_crash_leaves_a_prefix_that_holds_all_that_was_durable(
