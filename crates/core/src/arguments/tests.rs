@@ -2,7 +2,10 @@
 
 use leveret_protocol::amqp::{AMQPValue, FieldTable as AmqpTable, short_string};
 
+use super::equivalence::check_queue_equivalence;
+use super::settings::{NOT_CLASSIC, NOT_QUORUM};
 use super::*;
+use crate::ids::ConnectionId;
 
 fn arguments(fields: &[(&str, AMQPValue)]) -> Arguments {
     let mut table = AmqpTable::default();

@@ -4,7 +4,8 @@ use leveret_routing::{Binding, ExchangeKey, ExchangeType};
 
 use super::{Caller, Effects, Vhost, check_not_default_exchange, check_reserved_prefix};
 use crate::access::{Operation, Resource};
-use crate::arguments::{Arguments, alternate_exchange, check_equal, inequivalent};
+use crate::arguments::equivalence::{check_equal, inequivalent};
+use crate::arguments::{Arguments, alternate_exchange};
 use crate::definition::{Change, Definition, DefinitionKey, ExchangeDefinition};
 use crate::error::BrokerError;
 use crate::names::ExchangeName;

@@ -2,10 +2,8 @@
 
 use super::{Caller, Effects, Vhost, check_reserved_prefix};
 use crate::access::{Operation, Resource};
-use crate::arguments::{
-    Arguments, QueueProperties, QueueSettings, QueueType, check_queue_equivalence, dead_letter_exchange,
-    inequivalent,
-};
+use crate::arguments::equivalence::{check_queue_equivalence, inequivalent};
+use crate::arguments::{Arguments, QueueProperties, QueueSettings, QueueType, dead_letter_exchange};
 use crate::definition::{Change, Definition, DefinitionKey, QueueDefinition};
 use crate::error::BrokerError;
 use crate::ids::{ConnectionId, QueueId};

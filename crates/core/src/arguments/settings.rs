@@ -1,119 +1,17 @@
-//! The `x-` arguments of queues: parsed once into [`QueueSettings`], compared on redeclaration.
+//! The `x-` arguments of queues, parsed once into [`QueueSettings`].
 //!
-//! Owns [`Arguments`], the bytes of a declaration's table, and RabbitMQ 4's checks of what may stand in a queue's:
-//! which key belongs to which queue type, which value each takes, and the texts of refusals. What this broker does
-//! not do yet is refused after those checks with a 540 that names the argument; keys that RabbitMQ does not know
-//! are kept and ignored, as it does.
+//! Owns RabbitMQ 4's checks: which key belongs to which queue type, which value each takes, and the texts of refusals.
+//! What this broker does not do yet is refused after those checks with a 540 that names the argument; keys that
+//! RabbitMQ does not know are kept and ignored, as it does.
 
-use std::sync::Arc;
+use leveret_protocol::field_table::FieldValue;
+use leveret_routing::erlang_term::type_name;
 
-use leveret_protocol::amqp;
-use leveret_protocol::error::DecodeError;
-use leveret_protocol::field_table::{self, FieldTable, FieldValue};
-use leveret_routing::erlang_term::{Term, type_name};
-
-use crate::admin::{self, Argument};
+use super::{Arguments, dead_letter_exchange};
 use crate::error::BrokerError;
 use crate::ids::ConnectionId;
 use crate::limits::MAX_EXPIRY_MS;
 use crate::names::ExchangeName;
-
-/// A declaration's arguments: a field table's content in the order of its names, so that equal tables are equal
-/// bytes. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Arguments(Arc<[u8]>);
-
-impl Default for Arguments {
-    fn default() -> Self {
-        Self(Arc::from([]))
-    }
-}
-
-impl Arguments {
-    /// Arguments as a method brought them.
-    ///
-    /// # Errors
-    /// [`DecodeError`] for a table beyond the bounds of `leveret_protocol::limits`.
-    pub fn from_amqp(table: &amqp::FieldTable) -> Result<Self, DecodeError> {
-        if table.inner().is_empty() {
-            return Ok(Self::default());
-        }
-        field_table::from_amqp(table).map(|content| Self(content.into()))
-    }
-
-    /// Arguments from a table's content that [`Arguments::as_bytes`] gave before.
-    ///
-    /// # Errors
-    /// [`DecodeError`] for bytes that are no table.
-    pub fn from_content(content: &[u8]) -> Result<Self, DecodeError> {
-        FieldTable::parse(content).map(|table| Self(table.as_bytes().into()))
-    }
-
-    /// The table's content, without a length before it.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Names and values in the order of the names.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], FieldValue<'_>)> {
-        FieldTable::parse(&self.0).into_iter().flatten()
-    }
-
-    /// The value of that name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<FieldValue<'_>> {
-        FieldTable::parse(&self.0).ok()?.get(name.as_bytes())
-    }
-
-    /// As management sees them.
-    #[must_use]
-    pub fn to_admin(&self) -> admin::Arguments {
-        FieldTable::parse(&self.0).map(table_view).unwrap_or_default()
-    }
-
-    /// As amq-protocol's table.
-    #[must_use]
-    pub fn to_amqp(&self) -> amqp::FieldTable {
-        FieldTable::parse(&self.0).map(|table| table.to_amqp()).unwrap_or_default()
-    }
-}
-
-fn table_view(table: FieldTable<'_>) -> admin::Arguments {
-    table
-        .iter()
-        .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value_view(value)))
-        .collect()
-}
-
-// Recurses as deep as a checked table goes (`leveret_protocol::limits::TABLE_DEPTH`).
-fn value_view(value: FieldValue<'_>) -> Argument {
-    match value {
-        FieldValue::Bool(value) => Argument::Bool(value),
-        FieldValue::I8(value) => Argument::Byte(value),
-        FieldValue::U8(value) => Argument::UnsignedByte(value),
-        FieldValue::I16(value) => Argument::Short(value),
-        FieldValue::U16(value) => Argument::UnsignedShort(value),
-        FieldValue::I32(value) => Argument::SignedInt(value),
-        FieldValue::U32(value) => Argument::UnsignedInt(value),
-        FieldValue::I64(value) => Argument::Long(value),
-        FieldValue::F32(value) => Argument::Float(value),
-        FieldValue::F64(value) => Argument::Double(value),
-        FieldValue::Decimal { scale, value } => Argument::Decimal(scale, value),
-        FieldValue::LongString(bytes) => Argument::LongStr(bytes.to_vec()),
-        FieldValue::Bytes(bytes) => Argument::Binary(bytes.to_vec()),
-        FieldValue::Timestamp(seconds) => Argument::Timestamp(seconds),
-        FieldValue::Array(array) => Argument::Array(array.iter().map(value_view).collect()),
-        FieldValue::Table(table) => Argument::Table(table_view(table)),
-        FieldValue::Void => Argument::Void,
-    }
-}
 
 /// What kind of queue was asked for with `x-queue-type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,43 +30,6 @@ impl QueueType {
         match self {
             Self::Classic => "classic",
             Self::Quorum => "quorum",
-        }
-    }
-
-    /// The arguments that a redeclaration must repeat, in the order in which RabbitMQ compares them.
-    const fn compared_arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::Classic => &[
-                "x-expires",
-                "x-message-ttl",
-                "x-dead-letter-exchange",
-                "x-dead-letter-routing-key",
-                "x-max-length",
-                "x-max-length-bytes",
-                "x-max-priority",
-                "x-overflow",
-                "x-queue-mode",
-                "x-queue-version",
-                "x-single-active-consumer",
-                "x-queue-master-locator",
-                "x-queue-leader-locator",
-            ],
-            Self::Quorum => &[
-                "x-dead-letter-exchange",
-                "x-dead-letter-routing-key",
-                "x-dead-letter-strategy",
-                "x-expires",
-                "x-max-length",
-                "x-max-length-bytes",
-                "x-max-in-memory-length",
-                "x-max-in-memory-bytes",
-                "x-overflow",
-                "x-single-active-consumer",
-                "x-quorum-initial-group-size",
-                "x-delivery-limit",
-                "x-message-ttl",
-                "x-queue-leader-locator",
-            ],
         }
     }
 }
@@ -254,7 +115,7 @@ const UNSUPPORTED: &[&str] = &[
 ];
 
 /// Arguments of other queue types, which RabbitMQ refuses.
-const NOT_CLASSIC: &[&str] = &[
+pub(super) const NOT_CLASSIC: &[&str] = &[
     "x-delivery-limit",
     "x-dead-letter-strategy",
     "x-initial-cluster-size",
@@ -265,7 +126,7 @@ const NOT_CLASSIC: &[&str] = &[
     "x-stream-filter-size-bytes",
     "x-stream-max-segment-size-bytes",
 ];
-const NOT_QUORUM: &[&str] = &[
+pub(super) const NOT_QUORUM: &[&str] = &[
     "x-initial-cluster-size",
     "x-max-age",
     "x-max-priority",
@@ -490,130 +351,3 @@ impl Checker<'_> {
         BrokerError::precondition_failed(format!("invalid arg '{key}' for {resource}: {why}"))
     }
 }
-
-/// The exchange that a new queue dead-letters to. RabbitMQ looks at it before all other arguments, to check the
-/// permissions to read the queue and to write to that exchange.
-///
-/// # Errors
-/// 406 for a value that is no text.
-pub fn dead_letter_exchange(
-    arguments: &Arguments,
-    queue: &str,
-    vhost: &str,
-) -> Result<Option<ExchangeName>, BrokerError> {
-    exchange_argument(arguments, "x-dead-letter-exchange", &format!("queue '{queue}' in vhost '{vhost}'"))
-}
-
-/// The alternate exchange that a new exchange names.
-///
-/// # Errors
-/// 406 for a value that is no text.
-pub fn alternate_exchange(
-    arguments: &Arguments,
-    exchange: &str,
-    vhost: &str,
-) -> Result<Option<ExchangeName>, BrokerError> {
-    exchange_argument(arguments, "alternate-exchange", &format!("exchange '{exchange}' in vhost '{vhost}'"))
-}
-
-fn exchange_argument(
-    arguments: &Arguments,
-    key: &str,
-    resource: &str,
-) -> Result<Option<ExchangeName>, BrokerError> {
-    match arguments.get(key) {
-        None => Ok(None),
-        Some(FieldValue::LongString(name) | FieldValue::Bytes(name)) => {
-            Ok(Some(ExchangeName::from(String::from_utf8_lossy(name).into_owned())))
-        }
-        Some(other) => Err(BrokerError::precondition_failed(format!(
-            "invalid type '{}' for arg '{key}' in {resource}",
-            type_name(&other)
-        ))),
-    }
-}
-
-/// Whether a queue that exists has the arguments of a new declaration: only those that its type knows count, and
-/// all widths of integers are one.
-///
-/// # Errors
-/// 406 with RabbitMQ's text for the first argument that differs.
-pub fn check_queue_equivalence(
-    current: &Arguments,
-    queue_type: QueueType,
-    received: &Arguments,
-    resource: &str,
-) -> Result<(), BrokerError> {
-    let default = FieldValue::LongString(b"classic");
-    let received_type = received.get("x-queue-type").unwrap_or(default);
-    let current_type = FieldValue::LongString(queue_type.as_str().as_bytes());
-    check_equal("x-queue-type", Some(current_type), Some(received_type), resource)?;
-    for key in queue_type.compared_arguments() {
-        check_equal(key, current.get(key), received.get(key), resource)?;
-    }
-    Ok(())
-}
-
-/// Compares one argument of a declaration with the one in force.
-///
-/// # Errors
-/// 406 with RabbitMQ's text if they differ.
-pub fn check_equal(
-    key: &str,
-    current: Option<FieldValue<'_>>,
-    received: Option<FieldValue<'_>>,
-    resource: &str,
-) -> Result<(), BrokerError> {
-    let (received, current) = match (received, current) {
-        (None, None) => return Ok(()),
-        (Some(received), Some(current)) if is_same(&received, &current) => return Ok(()),
-        (Some(received), Some(current)) => (quoted(&received), quoted(&current)),
-        (received, current) => (described(received.as_ref()), described(current.as_ref())),
-    };
-    Err(inequivalent(key, resource, &received, &current))
-}
-
-/// 406 `inequivalent arg …`.
-pub(crate) fn inequivalent(key: &str, resource: &str, received: &str, current: &str) -> BrokerError {
-    BrokerError::precondition_failed(format!(
-        "inequivalent arg '{key}' for {resource}: received {received} but current is {current}"
-    ))
-}
-
-fn is_same(a: &FieldValue<'_>, b: &FieldValue<'_>) -> bool {
-    match (a.as_i64(), b.as_i64()) {
-        (Some(a), Some(b)) => a == b,
-        _ => match (a, b) {
-            (
-                FieldValue::LongString(a) | FieldValue::Bytes(a),
-                FieldValue::LongString(b) | FieldValue::Bytes(b),
-            ) => a == b,
-            (a, b) => a == b,
-        },
-    }
-}
-
-/// A value as text: strings bare, the rest as a term.
-fn plain(value: &FieldValue<'_>) -> String {
-    match value {
-        FieldValue::LongString(text) | FieldValue::Bytes(text) => String::from_utf8_lossy(text).into_owned(),
-        other => Term(*other).to_string(),
-    }
-}
-
-fn quoted(value: &FieldValue<'_>) -> String {
-    match value {
-        FieldValue::Void => "none".to_owned(),
-        value => format!("'{}'", plain(value)),
-    }
-}
-
-fn described(value: Option<&FieldValue<'_>>) -> String {
-    match value {
-        None => "none".to_owned(),
-        Some(value) => format!("the value '{}' of type '{}'", plain(value), type_name(value)),
-    }
-}
-
-#[cfg(test)]
-mod tests;
