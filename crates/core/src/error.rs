@@ -92,6 +92,9 @@ impl BrokerError {
     /// RabbitMQ cuts with an ellipsis (`rabbit_binary_generator:map_exception`).
     #[must_use]
     pub fn reply_text(&self) -> String {
+        if self.explanation.is_empty() {
+            return reply_code::name(self.code).to_owned();
+        }
         let mut text = format!("{} - {}", reply_code::name(self.code), self.explanation);
         if text.len() > 255 {
             let mut end = 252;

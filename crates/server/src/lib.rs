@@ -1,1 +1,13 @@
 //! The tokio shell and the binary leveret.
+
+pub mod alarm;
+pub mod clock;
+pub mod config;
+pub mod connection;
+pub mod control;
+pub mod definitions;
+pub mod listener;
+pub mod log;
+pub mod seams;
+pub mod server;
+pub mod telemetry;

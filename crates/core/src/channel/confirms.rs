@@ -60,6 +60,11 @@ impl Confirms {
         }
     }
 
+    /// Says what every number given so far that has no verdict yet waits for.
+    pub fn conclude_all(&mut self, verdict: Verdict) {
+        self.conclude(ConfirmSeq(self.given), verdict);
+    }
+
     /// The confirms that may leave now that the log is synced up to `synced`.
     pub fn release(&mut self, synced: u64, mut emit: impl FnMut(Confirmation)) {
         let mut acked: Option<u64> = None;

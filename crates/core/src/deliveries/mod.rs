@@ -138,6 +138,12 @@ impl<Q: Clone + PartialEq> Deliveries<Q> {
         Some((&consumer.tag, consumer.no_ack))
     }
 
+    /// The consumer's name at its queue.
+    #[must_use]
+    pub fn consumer_key(&self, id: OriginId) -> Option<ConsumerKey> {
+        Some(self.origins.get(&id)?.consumer.as_ref()?.key)
+    }
+
     /// How many messages the consumer may take now. With none, it is marked parked.
     pub fn credit(&mut self, id: OriginId) -> Credit {
         let channel_left = match self.channel_prefetch {
@@ -162,13 +168,24 @@ impl<Q: Clone + PartialEq> Deliveries<Q> {
 
     /// Gives the next delivery tag. Unless `settled` (no-ack), the message is unacked from now on.
     pub fn deliver(&mut self, id: OriginId, seq: QueueSeq, settled: bool) -> DeliveryTag {
-        self.last_tag += 1;
-        let tag = DeliveryTag(self.last_tag);
+        let tag = self.next_tag();
         if !settled && let Some(origin) = self.origins.get_mut(&id) {
             origin.unacked += 1;
             self.unacked.push(tag, id, seq);
         }
         tag
+    }
+
+    /// The next delivery tag, for a delivery that nothing will settle.
+    pub fn next_tag(&mut self) -> DeliveryTag {
+        self.last_tag += 1;
+        DeliveryTag(self.last_tag)
+    }
+
+    /// Whether [`Deliveries::settle`] would accept this tag.
+    #[must_use]
+    pub fn is_outstanding(&self, tag: DeliveryTag, multiple: bool) -> bool {
+        (multiple && tag.0 == 0) || self.unacked.contains(tag)
     }
 
     /// Takes one delivery, or with `multiple` all up to it (all there are for tag 0), out of the unacked ones
@@ -184,7 +201,7 @@ impl<Q: Clone + PartialEq> Deliveries<Q> {
     ) -> Result<(), UnknownTag> {
         if multiple {
             // RabbitMQ takes tag 0 on a channel without unacked messages, and refuses any other unknown tag.
-            if tag.0 != 0 && !self.unacked.contains(tag) {
+            if !self.is_outstanding(tag, true) {
                 return Err(UnknownTag(tag));
             }
             let until = if tag.0 == 0 { DeliveryTag(u64::MAX) } else { tag };

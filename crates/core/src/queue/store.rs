@@ -21,14 +21,6 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The bytes the message takes, its large body included.
-    pub(crate) fn bytes(&self) -> u64 {
-        u64::from(self.properties_len)
-            + u64::from(self.body_len)
-            + u64::from(self.exchange_len)
-            + u64::from(self.routing_key_len)
-    }
-
     /// The body's length.
     pub(crate) fn body_len(&self) -> u64 {
         u64::from(self.body_len)

@@ -1,0 +1,119 @@
+//! The open connections, as others see them: for lists, for a close from outside.
+
+use std::collections::BTreeMap;
+
+use leveret_core::BrokerError;
+use leveret_core::connection::{Client, Connection};
+use leveret_core::ids::ConnectionId;
+use leveret_core::names::{UserName, VhostName};
+use leveret_protocol::amqp::FieldTable;
+
+use crate::outbox::OutboxRef;
+use crate::seams::{Seams, Shared, Wake};
+use crate::session::Peer;
+
+/// What is known of a connection once it is known.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionDetails {
+    /// The user it logged in as.
+    pub user: Option<UserName>,
+    /// The vhost it opened.
+    pub vhost: Option<VhostName>,
+    /// The SASL mechanism.
+    pub mechanism: Option<String>,
+    /// What the client said of itself.
+    pub client_properties: FieldTable,
+    /// The client's name for the connection.
+    pub user_provided_name: Option<String>,
+    /// Negotiated.
+    pub frame_max: u32,
+    /// Negotiated.
+    pub channel_max: u16,
+    /// Negotiated, in seconds.
+    pub heartbeat_s: u16,
+    /// Publishing is stopped by an alarm.
+    pub blocked: bool,
+    /// Its open channels.
+    pub channels: BTreeMap<u16, ChannelSummary>,
+}
+
+/// What a list shows of a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChannelSummary {
+    /// confirm.select was called.
+    pub confirm: bool,
+    /// tx.select was called.
+    pub transactional: bool,
+    /// The prefetch of new consumers.
+    pub prefetch: u32,
+    /// Its consumers.
+    pub consumers: usize,
+}
+
+/// An open connection.
+pub struct ConnectionEntry<S: Seams> {
+    /// Its number.
+    pub id: ConnectionId,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// What goes to it.
+    pub outbox: OutboxRef<S>,
+    details: S::Lock<ConnectionDetails>,
+}
+
+impl<S: Seams> ConnectionEntry<S> {
+    pub(crate) fn new(id: ConnectionId, peer: Peer, outbox: OutboxRef<S>) -> Self {
+        Self { id, peer, outbox, details: S::Lock::new(ConnectionDetails::default()) }
+    }
+
+    /// A copy of what is known.
+    #[must_use]
+    pub fn details(&self) -> ConnectionDetails {
+        self.details.with(|details| details.clone())
+    }
+
+    /// Closes it with 320, as an operator does.
+    pub fn close(&self, reason: &str) {
+        let code = leveret_protocol::reply_code::CONNECTION_FORCED;
+        self.outbox.close(BrokerError::new(code, reason));
+    }
+
+    pub(crate) fn wake(&self) {
+        self.outbox.waker().wake();
+    }
+
+    pub(crate) fn logged_in(&self, user: &UserName, mechanism: &str, client: &Client) {
+        self.details.with(|details| {
+            details.user = Some(user.clone());
+            details.mechanism = Some(mechanism.to_owned());
+            details.client_properties = client.properties.clone();
+            details.user_provided_name = client.connection_name();
+        });
+    }
+
+    pub(crate) fn opened(&self, vhost: &VhostName, connection: &Connection) {
+        self.details.with(|details| {
+            details.vhost = Some(vhost.clone());
+            details.frame_max = connection.frame_max();
+            details.channel_max = connection.channel_max();
+            details.heartbeat_s = connection.heartbeat_s();
+        });
+    }
+
+    pub(crate) fn set_blocked(&self, blocked: bool) {
+        self.details.with(|details| details.blocked = blocked);
+    }
+
+    pub(crate) fn set_channel(&self, number: u16, summary: Option<ChannelSummary>) {
+        self.details.with(|details| {
+            match summary {
+                Some(summary) => details.channels.insert(number, summary),
+                None => details.channels.remove(&number),
+            };
+        });
+    }
+
+    pub(crate) fn forget_channels(&self) {
+        self.details.with(|details| details.channels.clear());
+    }
+}

@@ -1,0 +1,232 @@
+//! The broker: what all connections share, and the commands that change it.
+
+mod connections;
+mod definitions;
+mod exchanges;
+mod queues;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use leveret_core::BrokerError;
+use leveret_core::access::{Access, Operation, Resource, sasl};
+use leveret_core::connection::{Announcement, Tuning};
+use leveret_core::ids::{ConnectionId, QueueId};
+use leveret_core::limits;
+use leveret_core::names::{UserName, VhostName};
+use leveret_core::queue::ConsumerKey;
+use leveret_core::vhost::Caller;
+use leveret_storage::Position;
+
+pub use connections::{ChannelSummary, ConnectionDetails, ConnectionEntry};
+pub use definitions::DefinitionRecord;
+pub use queues::DeclaredQueue;
+
+use crate::boot::Booted;
+use crate::seams::{Log, Registry, Seams, Shared, SharedRw};
+use crate::session::{Peer, ReplyTarget};
+use crate::vhost::Vhost;
+
+/// What the operator may set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What connection.tune offers.
+    pub tuning: Tuning,
+    /// How the broker introduces itself.
+    pub announcement: Announcement,
+    /// The largest message body in bytes.
+    pub max_message_size: u64,
+    /// Bytes that may wait for the log before publishers are not read.
+    pub log_backlog_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tuning: Tuning::default(),
+            announcement: Announcement::default(),
+            max_message_size: limits::MAX_MESSAGE_SIZE_BYTES,
+            log_backlog_bytes: limits::LOG_BACKLOG_BYTES,
+        }
+    }
+}
+
+/// Random bytes, from the shell.
+pub type Entropy = Box<dyn Fn() -> [u8; 16] + Send + Sync>;
+
+/// Who asks for a command.
+pub struct Actor<S: Seams> {
+    /// The user of the connection.
+    pub user: UserName,
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The vhost it opened.
+    pub vhost: Arc<Vhost<S>>,
+}
+
+/// What all connections share.
+pub struct Broker<S: Seams> {
+    /// What the operator set.
+    pub settings: Settings,
+    /// The virtual hosts by name.
+    pub vhosts: S::Map<VhostName, Arc<Vhost<S>>>,
+    /// The open connections.
+    pub connections: S::Map<ConnectionId, Arc<ConnectionEntry<S>>>,
+    /// Users and permissions.
+    pub access: S::RwLock<Access>,
+    /// The log.
+    pub log: S::Log,
+    pub(crate) reply_targets: S::Map<String, ReplyTarget<S>>,
+    feed: S::Lock<Vec<DefinitionRecord>>,
+    entropy: Entropy,
+    access_version: AtomicU64,
+    revision: AtomicU64,
+    next_connection: AtomicU64,
+    next_consumer: AtomicU64,
+    next_durable_queue: AtomicU64,
+    next_transient_queue: AtomicU64,
+    alarms: AtomicU8,
+}
+
+/// Ids of queues that the log never hears of have this bit, so that the others can be counted from the log.
+const TRANSIENT_QUEUE: u64 = 1 << 63;
+
+const MEMORY_ALARM: u8 = 1;
+const DISK_ALARM: u8 = 2;
+
+impl<S: Seams> Broker<S> {
+    /// A broker with what a start found, and its log.
+    #[must_use]
+    pub fn new(settings: Settings, booted: Booted<S>, log: S::Log, entropy: Entropy) -> Self {
+        let vhosts = S::Map::new();
+        for vhost in booted.vhosts {
+            vhosts.insert(vhost.name.clone(), vhost);
+        }
+        Self {
+            settings,
+            vhosts,
+            connections: S::Map::new(),
+            access: S::RwLock::new(booted.access),
+            log,
+            reply_targets: S::Map::new(),
+            feed: S::Lock::new(Vec::new()),
+            entropy,
+            access_version: AtomicU64::new(1),
+            revision: AtomicU64::new(booted.revision),
+            next_connection: AtomicU64::new(1),
+            next_consumer: AtomicU64::new(1),
+            next_durable_queue: AtomicU64::new(booted.next_queue),
+            next_transient_queue: AtomicU64::new(TRANSIENT_QUEUE),
+            alarms: AtomicU8::new(0),
+        }
+    }
+
+    pub(crate) fn next_connection_id(&self) -> ConnectionId {
+        ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn next_consumer_key(&self) -> ConsumerKey {
+        ConsumerKey(self.next_consumer.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn next_queue_id(&self, durable: bool) -> QueueId {
+        let counter = if durable { &self.next_durable_queue } else { &self.next_transient_queue };
+        QueueId(counter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// 22 characters of base64url, as RabbitMQ's generated names end.
+    pub(crate) fn random_name(&self) -> String {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let mut bits = u128::from_be_bytes((self.entropy)());
+        let mut name = String::with_capacity(22);
+        for _ in 0..22 {
+            name.push(char::from(DIGITS[(bits & 63) as usize]));
+            bits >>= 6;
+        }
+        name
+    }
+
+    /// Rises with each change of users and permissions.
+    pub(crate) fn access_version(&self) -> u64 {
+        self.access_version.load(Ordering::Acquire)
+    }
+
+    /// Checks a login. An error of None is a malformed one, which RabbitMQ answers with silence.
+    pub(crate) fn login(
+        &self,
+        mechanism: &str,
+        response: &[u8],
+        is_loopback: bool,
+    ) -> Result<UserName, Option<BrokerError>> {
+        let result = self.access.read(|access| {
+            sasl::login(access, mechanism, response, is_loopback).map(|user| user.name.clone())
+        });
+        result.map_err(|error| {
+            tracing::warn!("{error}");
+            match error {
+                sasl::LoginError::Malformed(_) => None,
+                sasl::LoginError::Refused { reply, .. } => Some(reply),
+            }
+        })
+    }
+
+    pub(crate) fn open_vhost(&self, user: &UserName, name: &str) -> Result<Arc<Vhost<S>>, BrokerError> {
+        let vhost = self.vhosts.find(name);
+        self.access.read(|access| access.check_vhost(user, name, vhost.is_some()))?;
+        vhost.ok_or_else(|| BrokerError::not_allowed(format!("vhost {name} not found")))
+    }
+
+    pub(crate) fn may_impersonate(&self, user: &UserName) -> bool {
+        self.access.read(|access| access.user(user).is_some_and(|user| user.has_tag("impersonator")))
+    }
+
+    /// Runs a rule of the topology on behalf of an actor.
+    fn as_caller<R>(&self, actor: &Actor<S>, run: impl FnOnce(&Caller<'_>) -> R) -> R {
+        let permit = |operation: Operation, resource: Resource<'_>| {
+            self.access.read(|access| access.check(&actor.user, &actor.vhost.name, resource, operation))
+        };
+        run(&Caller { connection: actor.connection, permit: &permit })
+    }
+
+    /// Sets or clears the alarms; connections are woken to block or unblock.
+    pub fn set_alarms(&self, memory: bool, disk: bool) {
+        let alarms = u8::from(memory) * MEMORY_ALARM + u8::from(disk) * DISK_ALARM;
+        if self.alarms.swap(alarms, Ordering::AcqRel) != alarms {
+            for connection in self.connections.values() {
+                connection.wake();
+            }
+        }
+    }
+
+    /// Why publishers are blocked, in RabbitMQ's words; None while they are not.
+    #[must_use]
+    pub fn alarm_reason(&self) -> Option<&'static str> {
+        match self.alarms.load(Ordering::Acquire) {
+            0 => None,
+            MEMORY_ALARM => Some("low on memory"),
+            DISK_ALARM => Some("low on disk"),
+            _ => Some("low on memory & disk"),
+        }
+    }
+
+    /// One line for an error of a client.
+    pub(crate) fn report(&self, peer: &Peer, user: Option<&UserName>, channel: u16, error: &BrokerError) {
+        let user = user.map_or("", UserName::as_str);
+        tracing::error!(connection = %peer.connection_name(), user, channel, "{error}");
+    }
+
+    /// Tells the log exactly what was delivered, at a clean stop after all connections ended.
+    pub fn log_delivered(&self) {
+        for vhost in self.vhosts.values() {
+            for queue in vhost.queues() {
+                queue.with(|cell| cell.log_delivered(&self.log));
+            }
+        }
+    }
+
+    /// The position of everything appended so far.
+    #[must_use]
+    pub fn last_position(&self) -> Position {
+        self.log.append(|gather| gather.last_position())
+    }
+}

@@ -1,0 +1,115 @@
+//! From a queue to its consumers: in turn, each turn one lock of one outbox.
+
+use leveret_core::deliveries::Credit;
+use leveret_core::limits::{CONSUMER_TURN_MESSAGES, OUTBOX_HIGH_WATER_BYTES};
+use leveret_core::queue::{ConsumerKey, Contents, SeqRanges};
+use leveret_protocol::constants::class_id;
+use leveret_protocol::encode;
+use leveret_protocol::method::Deliver;
+use leveret_storage::SettleReason;
+
+use crate::cell::{ConsumerHandle, QueueCell};
+use crate::outbox::Outbox;
+use crate::queue::QueueRef;
+use crate::seams::Seams;
+
+/// Backlogs up to this many messages are dealt out one by one, as RabbitMQ does; deeper ones in larger turns.
+const DEAL_SINGLY: u64 = 64;
+
+/// How a consumer's turn ended.
+enum Turn {
+    /// It took its share.
+    Over,
+    /// It has no credit, or its connection no room: it is noted there and comes back.
+    Parked,
+    /// It is gone.
+    Gone,
+}
+
+impl<S: Seams> QueueCell<S> {
+    /// Hands ready messages to consumers until one of both runs out.
+    pub(crate) fn deliver(&mut self, queue: &QueueRef<S>, log: &S::Log) {
+        let mut settled = SeqRanges::default();
+        while self.contents.totals().ready > 0 {
+            let Some((key, consumer)) = self.consumers.next_ready() else { break };
+            let share = share(self.contents.totals().ready, self.consumers.ready());
+            let handle = &consumer.handle;
+            let contents = &mut self.contents;
+            let turn = handle
+                .outbox
+                .write(|outbox| take_turn(contents, queue, key, handle, outbox, share, &mut settled));
+            match turn {
+                Turn::Over => self.consumers.end_turn(key),
+                Turn::Parked => self.consumers.park(key),
+                Turn::Gone => _ = self.consumers.remove(key),
+            }
+        }
+        self.log_settled(log, None, &settled, SettleReason::Acknowledged);
+    }
+}
+
+/// How many messages a consumer may take before the next one's turn.
+fn share(ready: u64, consumers: usize) -> usize {
+    match consumers {
+        0 | 1 => usize::MAX,
+        _ if ready <= DEAL_SINGLY => 1,
+        n => (usize::try_from(ready).unwrap_or(usize::MAX) / n).clamp(1, CONSUMER_TURN_MESSAGES),
+    }
+}
+
+fn take_turn<S: Seams>(
+    contents: &mut Contents,
+    queue: &QueueRef<S>,
+    key: ConsumerKey,
+    handle: &ConsumerHandle<S>,
+    outbox: &mut Outbox<S>,
+    share: usize,
+    settled: &mut SeqRanges,
+) -> Turn {
+    if outbox.closed {
+        return Turn::Gone;
+    }
+    let Outbox { out, channels, stalled, frame_max, .. } = outbox;
+    let channel = handle.channel;
+    let Some(deliveries) = channels.get_mut(&channel) else { return Turn::Gone };
+    let credit = match deliveries.credit(handle.origin) {
+        Credit::Gone => return Turn::Gone,
+        Credit::Parked => return Turn::Parked,
+        Credit::Ready(messages) => messages as usize,
+    };
+    for _ in 0..share.min(credit) {
+        if out.len() >= OUTBOX_HIGH_WATER_BYTES {
+            stalled.push((queue.clone(), key));
+            return Turn::Parked;
+        }
+        let Some(entry) = contents.take() else { break };
+        let tag = deliveries.deliver(handle.origin, entry.seq(), handle.no_ack);
+        let message = contents.message(&entry);
+        let deliver = Deliver {
+            consumer_tag: handle.tag.as_bytes(),
+            delivery_tag: tag.0,
+            redelivered: entry.is_redelivered(),
+            exchange: message.exchange,
+            routing_key: message.routing_key,
+        };
+        let tail = out.tail();
+        encode::encode_deliver(tail, channel, &deliver);
+        encode::encode_content_header(
+            tail,
+            channel,
+            class_id::BASIC,
+            message.body.len() as u64,
+            message.properties,
+        );
+        out.push_body(channel, *frame_max, message.body);
+        if handle.no_ack {
+            if entry.is_logged() {
+                settled.push(entry.seq());
+            }
+            contents.discard(&entry);
+        } else {
+            contents.hold(entry);
+        }
+    }
+    Turn::Over
+}

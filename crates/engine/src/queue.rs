@@ -1,0 +1,116 @@
+//! A queue as others hold it: what never changes beside what is locked.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use leveret_core::ids::{ConnectionId, QueueId};
+use leveret_core::names::{QueueName, VhostName};
+
+use crate::cell::QueueCell;
+use crate::seams::{Seams, Shared};
+
+/// A queue's fixed properties and its cell.
+pub struct Queue<S: Seams> {
+    /// Its id for its whole life.
+    pub id: QueueId,
+    /// Its vhost.
+    pub vhost: VhostName,
+    /// Its name.
+    pub name: QueueName,
+    /// Its persistent messages survive a restart.
+    pub durable: bool,
+    /// Every message counts as persistent (quorum queues).
+    pub all_persistent: bool,
+    /// It goes with its last consumer.
+    pub auto_delete: bool,
+    /// The connection that alone may use it.
+    pub owner: Option<ConnectionId>,
+    alive: AtomicBool,
+    cell: S::Lock<QueueCell<S>>,
+}
+
+/// A shared queue; compared by id.
+pub struct QueueRef<S: Seams>(Arc<Queue<S>>);
+
+/// What a new queue is made of.
+#[derive(Clone, Debug)]
+pub struct NewQueue {
+    /// Its id.
+    pub id: QueueId,
+    /// Its vhost.
+    pub vhost: VhostName,
+    /// Its name.
+    pub name: QueueName,
+    /// Its persistent messages survive a restart.
+    pub durable: bool,
+    /// Every message counts as persistent.
+    pub all_persistent: bool,
+    /// It goes with its last consumer.
+    pub auto_delete: bool,
+    /// The connection that alone may use it.
+    pub owner: Option<ConnectionId>,
+}
+
+impl<S: Seams> QueueRef<S> {
+    /// A new, empty queue.
+    #[must_use]
+    pub fn new(new: NewQueue) -> Self {
+        Self(Arc::new(Queue {
+            id: new.id,
+            cell: S::Lock::new(QueueCell::new(new.id, new.durable, new.all_persistent)),
+            vhost: new.vhost,
+            name: new.name,
+            durable: new.durable,
+            all_persistent: new.all_persistent,
+            auto_delete: new.auto_delete,
+            owner: new.owner,
+            alive: AtomicBool::new(true),
+        }))
+    }
+
+    /// Runs a closure on the queue's cell. No other queue and no outbox may be locked by the caller.
+    pub fn with<R>(&self, run: impl FnOnce(&mut QueueCell<S>) -> R) -> R {
+        self.0.cell.with(run)
+    }
+
+    /// False once it is deleted.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.0.alive.load(Ordering::Acquire)
+    }
+
+    /// Marks it deleted for caches that still hold it.
+    pub(crate) fn kill(&self) {
+        self.0.alive.store(false, Ordering::Release);
+    }
+}
+
+impl<S: Seams> Deref for QueueRef<S> {
+    type Target = Queue<S>;
+
+    fn deref(&self) -> &Queue<S> {
+        &self.0
+    }
+}
+
+impl<S: Seams> Clone for QueueRef<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Seams> PartialEq for QueueRef<S> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl<S: Seams> Eq for QueueRef<S> {}
+
+impl<S: Seams> fmt::Debug for QueueRef<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "queue {} {:?} in vhost {:?}", self.id, self.name, self.vhost)
+    }
+}

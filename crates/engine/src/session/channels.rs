@@ -1,0 +1,70 @@
+//! Opening and forgetting channels, and the names they resolve.
+
+use leveret_core::BrokerError;
+use leveret_core::channel::Mode;
+use leveret_core::names::QueueName;
+use leveret_protocol::amqp::{AMQPClass, channel};
+use leveret_protocol::constants::reply_code;
+
+use super::{Session, SessionChannel};
+use crate::broker::ChannelSummary;
+use crate::seams::Seams;
+
+impl<S: Seams> Session<S> {
+    /// channel.open. A channel that the broker is closing may be opened anew at once, as in RabbitMQ.
+    pub(super) fn open_channel(&mut self, number: u16) -> Result<(), BrokerError> {
+        if self.channels.get(&number).is_some_and(|channel| !channel.core.closing) {
+            return Err(BrokerError::new(reply_code::CHANNEL_ERROR, "second 'channel.open' seen"));
+        }
+        // Replies of the channel before it that still wait for the log go first.
+        let held = self.channels.remove(&number).map(|before| before.held).unwrap_or_default();
+        let (open, max) = (self.channels.len(), usize::from(self.connection.channel_max()));
+        if max != 0 && open >= max {
+            return Err(BrokerError::not_allowed(format!(
+                "number of channels opened ({open}) has reached the negotiated channel_max ({max})"
+            )));
+        }
+        self.channels.insert(number, SessionChannel::new(held));
+        self.outbox.with(|outbox| {
+            _ = outbox.channels.insert(number, leveret_core::deliveries::Deliveries::default())
+        });
+        self.describe_channel(number);
+        self.reply(number, AMQPClass::Channel(channel::AMQPMethod::OpenOk(channel::OpenOk {})));
+        Ok(())
+    }
+
+    pub(super) fn forget_channel(&mut self, number: u16) {
+        self.channels.remove(&number);
+        self.entry.set_channel(number, None);
+    }
+
+    /// Shows in lists what a channel is now.
+    pub(super) fn describe_channel(&self, number: u16) {
+        let summary = self.channels.get(&number).map(|channel| ChannelSummary {
+            confirm: matches!(channel.core.mode, Mode::Confirm(_)),
+            transactional: channel.core.is_transactional(),
+            prefetch: channel.core.prefetch(),
+            consumers: channel.core.consumer_count(),
+        });
+        self.entry.set_channel(number, summary);
+    }
+
+    pub(super) fn queue_name(&self, number: u16, given: &str) -> Result<QueueName, BrokerError> {
+        match self.channels.get(&number) {
+            Some(channel) => channel.core.queue_name(given),
+            None => Err(BrokerError::not_found("no previously declared queue")),
+        }
+    }
+
+    pub(super) fn binding_names(
+        &self,
+        number: u16,
+        queue: &str,
+        routing_key: &str,
+    ) -> Result<(QueueName, String), BrokerError> {
+        match self.channels.get(&number) {
+            Some(channel) => channel.core.binding_names(queue, routing_key),
+            None => Err(BrokerError::not_found("no previously declared queue")),
+        }
+    }
+}

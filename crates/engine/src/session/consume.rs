@@ -1,0 +1,191 @@
+//! basic.consume, cancel, get and the channel's prefetch.
+
+use leveret_core::BrokerError;
+use leveret_core::channel::ConsumerKind;
+use leveret_core::names::ConsumerTag;
+use leveret_protocol::amqp::{AMQPClass, AMQPValue, FieldTable, basic, short_string};
+use leveret_storage::Position;
+
+use super::Session;
+use super::reply_to::REPLY_TO;
+use crate::cell::{ConsumerHandle, ConsumerTerms};
+use crate::erlang;
+use crate::queue::QueueRef;
+use crate::seams::Seams;
+
+impl<S: Seams> Session<S> {
+    pub(super) fn consume(&mut self, number: u16, consume: basic::Consume) -> Result<(), BrokerError> {
+        let Some(channel) = self.channels.get(&number) else { return Ok(()) };
+        let given = consume.consumer_tag.as_str();
+        channel.core.check_consumer_tag(given)?;
+        let tag = match given {
+            "" => ConsumerTag::from(format!("amq.ctag-{}", self.broker.random_name())),
+            given => ConsumerTag::from(given),
+        };
+        let ok = basic::AMQPMethod::ConsumeOk(basic::ConsumeOk { consumer_tag: short_string(&tag) });
+        let ok = (!consume.nowait).then_some(AMQPClass::Basic(ok));
+        if consume.queue.as_str() == REPLY_TO {
+            self.consume_replies(number, tag.clone(), consume.no_ack)?;
+            if let Some(channel) = self.channels.get_mut(&number) {
+                channel.core.add_consumer(tag, ConsumerKind::DirectReplyTo);
+            }
+            if let Some(ok) = ok {
+                self.reply(number, ok);
+            }
+            return Ok(());
+        }
+        let name = self.queue_name(number, consume.queue.as_str())?;
+        let queue = self.broker.queue_to_read(&self.actor()?, &name)?;
+        self.check_qos(number, &queue)?;
+        let priority = priority(&consume.arguments, &queue)?;
+        self.start_consumer(number, &queue, tag, &consume, priority, ok)
+    }
+
+    /// RabbitMQ's quorum queues refuse a channel-wide prefetch.
+    fn check_qos(&self, number: u16, queue: &QueueRef<S>) -> Result<(), BrokerError> {
+        let limit = self.outbox.with(|outbox| {
+            outbox.channels.get(&number).map_or(0, leveret_core::deliveries::Deliveries::channel_prefetch)
+        });
+        if limit > 0 && queue.all_persistent {
+            return Err(BrokerError::not_implemented(format!(
+                "queue '{}' in vhost '{}' does not support global qos",
+                queue.name, queue.vhost
+            )));
+        }
+        Ok(())
+    }
+
+    fn start_consumer(
+        &mut self,
+        number: u16,
+        queue: &QueueRef<S>,
+        tag: ConsumerTag,
+        consume: &basic::Consume,
+        priority: i32,
+        ok: Option<AMQPClass>,
+    ) -> Result<(), BrokerError> {
+        let key = self.broker.next_consumer_key();
+        let (no_ack, exclusive) = (consume.no_ack, consume.exclusive);
+        let prefetch = self.channels.get(&number).map_or(0, |channel| channel.core.prefetch());
+        let origin = self.outbox.with(|outbox| {
+            let deliveries = outbox.channels.entry(number).or_default();
+            deliveries.add_consumer(queue.clone(), key, tag.clone(), no_ack, prefetch)
+        });
+        let handle =
+            ConsumerHandle { outbox: self.outbox.clone(), channel: number, origin, tag: tag.clone(), no_ack };
+        let added =
+            queue.with(|cell| cell.add_consumer(queue, key, handle, ConsumerTerms { priority, exclusive }));
+        if let Err(error) = added {
+            self.outbox.with(|outbox| {
+                outbox.channels.get_mut(&number).into_iter().for_each(|deliveries| deliveries.cancel(origin));
+            });
+            return Err(error);
+        }
+        if let Some(channel) = self.channels.get_mut(&number) {
+            channel.core.add_consumer(tag, ConsumerKind::Queue { origin, queue: queue.name.clone() });
+        }
+        // Its first delivery comes after its consume-ok, wherever that has to wait.
+        match ok {
+            Some(ok) if self.must_hold(number, Position(0)) => {
+                self.reply_then_resume(number, Position(0), ok, Some((queue.clone(), key)));
+            }
+            ok => {
+                if let Some(ok) = ok {
+                    self.send(number, ok);
+                }
+                queue.with(|cell| cell.resume(queue, &self.broker.log, key));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn cancel_consumer(&mut self, number: u16, cancel: basic::Cancel) {
+        let tag = cancel.consumer_tag.as_str();
+        let consumer = self.channels.get_mut(&number).and_then(|channel| channel.core.remove_consumer(tag));
+        match consumer {
+            Some(ConsumerKind::DirectReplyTo) => self.end_reply_consumer(number, Some(tag)),
+            Some(ConsumerKind::Queue { origin, .. }) => {
+                let found = self.outbox.with(|outbox| {
+                    let deliveries = outbox.channels.get_mut(&number)?;
+                    let found = Some((deliveries.queue(origin)?.clone(), deliveries.consumer_key(origin)?));
+                    deliveries.cancel(origin);
+                    found
+                });
+                if let Some((queue, key)) = found
+                    && queue.with(|cell| cell.cancel(key))
+                    && queue.auto_delete
+                {
+                    self.broker.delete_unused(&queue);
+                }
+            }
+            None => {}
+        }
+        if !cancel.nowait {
+            let ok = basic::CancelOk { consumer_tag: cancel.consumer_tag };
+            self.reply(number, AMQPClass::Basic(basic::AMQPMethod::CancelOk(ok)));
+        }
+    }
+
+    pub(super) fn get(&mut self, number: u16, get: &basic::Get) -> Result<(), BrokerError> {
+        let name = self.queue_name(number, get.queue.as_str())?;
+        let queue = self.broker.queue_to_read(&self.actor()?, &name)?;
+        if self.must_hold(number, Position(0)) {
+            return self.held_get(number, &queue, get.no_ack);
+        }
+        let log = &self.broker.log;
+        let found = queue.with(|cell| cell.get(&queue, log, &self.outbox, number, get.no_ack));
+        if !found {
+            self.reply(number, AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {})));
+        }
+        Ok(())
+    }
+
+    /// basic.get behind replies that wait for the log: its answer joins them.
+    fn held_get(&mut self, number: u16, queue: &QueueRef<S>, no_ack: bool) -> Result<(), BrokerError> {
+        let log = &self.broker.log;
+        let mut bytes = Vec::new();
+        let found = queue.with(|cell| cell.get_into(queue, log, &self.outbox, number, no_ack, &mut bytes));
+        if found {
+            self.hold(number, super::held::Held { position: Position(0), bytes, resumes: None });
+        } else {
+            self.reply(number, AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {})));
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_channel_prefetch(&mut self, number: u16, limit: u32) {
+        let mut unparked = Vec::new();
+        self.outbox.with(|outbox| {
+            let Some(deliveries) = outbox.channels.get_mut(&number) else { return };
+            deliveries.set_channel_prefetch(limit);
+            deliveries.take_unparked(&mut unparked);
+        });
+        for (queue, key) in unparked {
+            queue.with(|cell| cell.resume(&queue, &self.broker.log, key));
+        }
+    }
+}
+
+/// x-priority of basic.consume.
+fn priority<S: Seams>(arguments: &FieldTable, queue: &QueueRef<S>) -> Result<i32, BrokerError> {
+    let clamp = |n: i64| i32::try_from(n.clamp(i32::MIN.into(), i32::MAX.into())).unwrap_or_default();
+    let value = match arguments.inner().get("x-priority") {
+        None => return Ok(0),
+        Some(value) => value,
+    };
+    match value {
+        AMQPValue::ShortShortInt(n) => Ok((*n).into()),
+        AMQPValue::ShortShortUInt(n) => Ok((*n).into()),
+        AMQPValue::ShortInt(n) => Ok((*n).into()),
+        AMQPValue::ShortUInt(n) => Ok((*n).into()),
+        AMQPValue::LongInt(n) => Ok(*n),
+        AMQPValue::LongUInt(n) => Ok(clamp((*n).into())),
+        AMQPValue::LongLongInt(n) => Ok(clamp(*n)),
+        other => Err(BrokerError::precondition_failed(format!(
+            "invalid arg 'x-priority' for queue '{}' in vhost '{}': \"expected integer, got {}\"",
+            queue.name,
+            queue.vhost,
+            erlang::type_name(other)
+        ))),
+    }
+}

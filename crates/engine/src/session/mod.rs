@@ -1,0 +1,375 @@
+//! One client connection, without its socket: bytes in, bytes out, and everything between.
+//!
+//! The connection's task owns a [`Session`]. It feeds what it read to [`Session::input`], writes what
+//! [`Session::take_output`] gives, and calls [`Session::woken`], [`Session::tick`] and [`Session::flushed`] when
+//! they are due. Nothing here blocks or reads a clock.
+
+mod acks;
+mod blocking;
+mod channels;
+mod close;
+mod consume;
+mod content;
+mod handshake;
+mod held;
+mod methods;
+mod publish;
+mod replies;
+mod reply_to;
+mod transaction;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use leveret_core::BrokerError;
+use leveret_core::channel::Channel;
+use leveret_core::connection::{Connection, Due, Phase};
+use leveret_core::ids::{ConnectionId, MonotonicMillis, UnixMillis};
+use leveret_core::names::UserName;
+use leveret_protocol::amqp::AMQPClass;
+use leveret_protocol::constants::reply_code;
+use leveret_protocol::frame::{FrameKind, parse_frame};
+use leveret_protocol::protocol_header::{HeaderVerdict, check_protocol_header};
+use leveret_protocol::{DecodeError, encode};
+use leveret_storage::Position;
+
+use crate::broker::{Broker, ConnectionEntry};
+use crate::outbox::{Notice, OutboxRef, WriteQueue};
+use crate::seams::{Log, Registry, Seams};
+use crate::vhost::Vhost;
+
+pub(crate) use replies::write_method;
+pub use reply_to::ReplyTarget;
+pub(crate) use reply_to::{REPLY_PREFIX, REPLY_TO};
+
+/// What the connection's task does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Goes on.
+    Go,
+    /// Writes what is left, then closes the socket.
+    CloseAfterFlush,
+    /// Closes the socket at once.
+    Close,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The client's address.
+    pub host: IpAddr,
+    /// The client's port.
+    pub port: u16,
+    /// The address it was accepted on.
+    pub local_host: IpAddr,
+    /// The port it was accepted on.
+    pub local_port: u16,
+    /// When it was accepted.
+    pub connected_at: UnixMillis,
+}
+
+impl Peer {
+    /// RabbitMQ's name of a connection.
+    #[must_use]
+    pub fn connection_name(&self) -> String {
+        format!("{}:{} -> {}:{}", self.host, self.port, self.local_host, self.local_port)
+    }
+
+    /// Whether the client is on this machine, IPv4 mapped into IPv6 included.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self.host {
+            IpAddr::V4(host) => host.is_loopback(),
+            IpAddr::V6(host) => {
+                host.is_loopback() || host.to_ipv4_mapped().is_some_and(|mapped| mapped.is_loopback())
+            }
+        }
+    }
+}
+
+/// A channel of this connection.
+struct SessionChannel<S: Seams> {
+    core: Channel,
+    content: content::PendingContent,
+    transaction: transaction::Transaction,
+    held: held::HeldReplies<S>,
+    /// The client closed it; it goes once its close-ok has left.
+    leaving: bool,
+}
+
+impl<S: Seams> SessionChannel<S> {
+    fn new(held: held::HeldReplies<S>) -> Self {
+        Self {
+            core: Channel::default(),
+            content: content::PendingContent::default(),
+            transaction: transaction::Transaction::default(),
+            held,
+            leaving: false,
+        }
+    }
+}
+
+/// An error with the method that caused it, as channel.close and connection.close name it.
+struct Failure {
+    error: BrokerError,
+    class_id: u16,
+    method_id: u16,
+    channel: u16,
+    /// What follows in the input can no longer be read as frames.
+    desynchronized: bool,
+}
+
+impl Failure {
+    fn new(error: BrokerError, channel: u16, (class_id, method_id): (u16, u16)) -> Self {
+        Self { error, class_id, method_id, channel, desynchronized: false }
+    }
+}
+
+/// One client connection.
+pub struct Session<S: Seams> {
+    broker: Arc<Broker<S>>,
+    id: ConnectionId,
+    peer: Peer,
+    header_seen: bool,
+    connection: Connection,
+    outbox: OutboxRef<S>,
+    entry: Arc<ConnectionEntry<S>>,
+    user: Option<UserName>,
+    vhost: Option<Arc<Vhost<S>>>,
+    channels: HashMap<u16, SessionChannel<S>>,
+    /// Channels whose confirms or replies wait for the log.
+    waiting: Vec<u16>,
+    waits_until: Option<Position>,
+    publisher: publish::Publisher<S>,
+    acks: acks::AckBatch<S>,
+    reply_consumers: reply_to::ReplyConsumers,
+    blocked: bool,
+    flow: Flow,
+    ended: bool,
+}
+
+impl<S: Seams> Session<S> {
+    /// A connection that was just accepted. Its waker is called when [`Session::woken`] is due.
+    #[must_use]
+    pub fn new(broker: &Arc<Broker<S>>, peer: Peer, waker: S::Waker, now: MonotonicMillis) -> Self {
+        let id = broker.next_connection_id();
+        let outbox = OutboxRef::new(waker);
+        let entry = Arc::new(ConnectionEntry::new(id, peer.clone(), outbox.clone()));
+        broker.connections.insert(id, Arc::clone(&entry));
+        Self {
+            broker: Arc::clone(broker),
+            id,
+            header_seen: false,
+            connection: Connection::new(broker.settings.tuning.clone(), now),
+            peer,
+            outbox,
+            entry,
+            user: None,
+            vhost: None,
+            channels: HashMap::new(),
+            waiting: Vec::new(),
+            waits_until: None,
+            publisher: publish::Publisher::default(),
+            acks: acks::AckBatch::default(),
+            reply_consumers: reply_to::ReplyConsumers::default(),
+            blocked: false,
+            flow: Flow::Go,
+            ended: false,
+        }
+    }
+
+    /// Takes what was read. Whole frames are consumed; the rest of one stays in `buf` for the next call.
+    pub fn input(&mut self, buf: &mut BytesMut, now: MonotonicMillis) -> Flow {
+        self.connection.heartbeat().received(now);
+        if !self.header_seen && !self.take_header(buf) {
+            return self.flow;
+        }
+        while self.flow == Flow::Go {
+            match self.step(buf, now) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(failure) => self.fail(failure, now),
+            }
+        }
+        if self.flow != Flow::Go {
+            buf.clear();
+        }
+        self.release();
+        self.flow
+    }
+
+    fn take_header(&mut self, buf: &mut BytesMut) -> bool {
+        match check_protocol_header(buf) {
+            HeaderVerdict::NeedMore => false,
+            HeaderVerdict::Amqp091 => {
+                _ = buf.split_to(8);
+                self.header_seen = true;
+                self.send(0, Connection::start(&self.broker.settings.announcement));
+                true
+            }
+            HeaderVerdict::Reply(header) => {
+                self.outbox.with(|outbox| outbox.out.tail().extend_from_slice(&header));
+                buf.clear();
+                self.flow = Flow::CloseAfterFlush;
+                false
+            }
+            HeaderVerdict::Http | HeaderVerdict::Tls => {
+                buf.clear();
+                self.flow = Flow::Close;
+                false
+            }
+        }
+    }
+
+    /// Performs the next run of publishes, run of acks, or single frame. False if more bytes are needed.
+    fn step(&mut self, buf: &mut BytesMut, now: MonotonicMillis) -> Result<bool, Failure> {
+        if self.connection.phase() == Phase::Running {
+            if self.scan_publishes(buf) {
+                let scanned = buf.split_to(self.publisher.scanned()).freeze();
+                self.publish_scanned(scanned)?;
+                return Ok(true);
+            }
+            if let Some(scanned) = self.scan_acks(buf) {
+                _ = buf.split_to(scanned);
+                self.apply_acks()?;
+                return Ok(true);
+            }
+        }
+        let parsed =
+            parse_frame(buf, self.connection.frame_max()).map_err(|e| self.framing_failure(&e, buf))?;
+        let Some((frame, used)) = parsed else { return Ok(false) };
+        let (kind, channel, payload_len) = (frame.kind, frame.channel, frame.payload.len());
+        let bytes = buf.split_to(used).freeze();
+        let payload = bytes.slice(7..7 + payload_len);
+        match (kind, channel) {
+            (FrameKind::Heartbeat, 0) => Ok(()),
+            (FrameKind::Heartbeat, _) => self.misplaced_heartbeat(channel),
+            (FrameKind::Method, 0) => self.connection_method(&payload, now),
+            (FrameKind::Method, _) => self.channel_method(channel, &payload),
+            (FrameKind::Header, _) => self.content_header(channel, &payload),
+            (FrameKind::Body, _) => self.content_body(channel, payload),
+        }?;
+        Ok(true)
+    }
+
+    fn framing_failure(&self, error: &DecodeError, buf: &[u8]) -> Failure {
+        let first: Vec<String> = buf.iter().skip(7).take(16).map(u8::to_string).collect();
+        let octet = buf.first().copied().unwrap_or_default();
+        let explanation = format!("type {octet}, first 16 octets = <<{}>>: {error}", first.join(","));
+        let mut failure = Failure::new(BrokerError::new(error.reply_code(), explanation), 0, (0, 0));
+        failure.desynchronized = true;
+        failure
+    }
+
+    fn misplaced_heartbeat(&self, channel: u16) -> Result<(), Failure> {
+        let text = format!("unexpected heartbeat frame on channel {channel}");
+        Err(Failure::new(BrokerError::new(reply_code::UNEXPECTED_FRAME, text), channel, (0, 0)))
+    }
+
+    /// The task was woken: notices from others, syncs of the log.
+    pub fn woken(&mut self, now: MonotonicMillis) -> Flow {
+        let notices = self.outbox.with(|outbox| std::mem::take(&mut outbox.notices));
+        for notice in notices {
+            match notice {
+                Notice::ConsumerGone { channel, origin } => {
+                    if let Some(channel) = self.channels.get_mut(&channel) {
+                        channel.core.remove_origin(origin);
+                    }
+                }
+                Notice::Close(error) => self.fail(Failure::new(error, 0, (0, 0)), now),
+            }
+        }
+        self.unblock_if_cleared();
+        self.release();
+        self.flow
+    }
+
+    /// When [`Session::tick`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<MonotonicMillis> {
+        self.connection.deadline()
+    }
+
+    /// A deadline passed: heartbeats and time-outs.
+    pub fn tick(&mut self, now: MonotonicMillis) -> Flow {
+        if self.connection.timed_out(now) {
+            self.flow = Flow::Close;
+        } else if self.connection.phase() == Phase::Running {
+            if !self.wants_input() {
+                // What the peer sends is not read now, so its silence says nothing.
+                self.connection.heartbeat().received(now);
+            }
+            match self.connection.heartbeat().due(now) {
+                Due::Nothing => {}
+                Due::PeerGone => self.flow = Flow::Close,
+                Due::Send => {
+                    self.outbox.with(|outbox| encode::encode_heartbeat(outbox.out.tail()));
+                    self.connection.heartbeat().sent(now);
+                }
+            }
+        }
+        self.flow
+    }
+
+    /// Moves what is to be written; only when nothing is left of the last time.
+    pub fn take_output(&mut self, into: &mut WriteQueue) {
+        self.outbox.with(|outbox| outbox.take(into));
+    }
+
+    /// Everything taken was written: consumers that waited for room go on.
+    pub fn flushed(&mut self, now: MonotonicMillis) {
+        self.connection.heartbeat().sent(now);
+        let stalled = self.outbox.with(|outbox| std::mem::take(&mut outbox.stalled));
+        for (queue, key) in stalled {
+            queue.with(|cell| cell.resume(&queue, &self.broker.log, key));
+        }
+    }
+
+    /// Whether the task may read more: not while this publisher is blocked or too much waits for the log.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        !self.blocked
+            && !self.log_is_behind()
+            && self.channels.values().all(|c| c.held.bytes() < leveret_core::limits::HELD_REPLY_BYTES)
+    }
+
+    fn log_is_behind(&self) -> bool {
+        self.broker.log.backlog_bytes() >= self.broker.settings.log_backlog_bytes
+    }
+
+    /// For a task that is held back by the log: asks for a wake once it has caught up.
+    pub fn wake_when_log_catches_up(&self) {
+        if self.log_is_behind() {
+            let position = self.broker.last_position();
+            self.broker.log.wake_when_synced(position, self.outbox.waker());
+        }
+    }
+
+    /// The connection's number.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Whether login and vhost are done.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.connection.phase() == Phase::Running
+    }
+
+    /// Why the connection is being closed can be told by this name in logs.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.peer.connection_name()
+    }
+
+    fn vhost(&self) -> Result<Arc<Vhost<S>>, BrokerError> {
+        self.vhost.clone().ok_or_else(|| BrokerError::internal("connection has no vhost"))
+    }
+
+    fn send(&self, channel: u16, method: AMQPClass) {
+        self.outbox.with(|outbox| write_method(outbox.out.tail(), channel, method));
+    }
+}

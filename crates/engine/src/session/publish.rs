@@ -1,0 +1,466 @@
+//! basic.publish: a read's worth of messages at once.
+//!
+//! Whole publishes are found in the read buffer without copying, routed through a cache, dealt out to their
+//! queues, and each queue is locked once for its share. What did not arrive whole, and what waits for a
+//! transaction, comes here as [`OwnedPublish`] and takes the same way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use leveret_core::BrokerError;
+use leveret_core::channel::Verdict;
+use leveret_core::limits::SMALL_BODY_BYTES;
+use leveret_core::message::{Body, Message, SharedBody};
+use leveret_protocol::constants::{basic_method_id, class_id, reply_code};
+use leveret_protocol::content::Progress;
+use leveret_protocol::encode;
+use leveret_protocol::frame::{Frame, FrameKind, parse_frame};
+use leveret_protocol::method::{Method, Publish, Return, decode_method};
+use leveret_protocol::properties::{PropertyView, parse_content_header};
+use leveret_storage::{BodyRef, GroupId, Payload, Position};
+
+use super::content::{self, OwnedPublish, Span};
+use super::{Failure, Session};
+use crate::cell::Incoming;
+use crate::payload::Lengths;
+use crate::queue::QueueRef;
+use crate::route::{Route, RouteCache, Routing};
+use crate::seams::{Log, Seams};
+
+/// At most this many messages in one batch: what waits behind them gets its turn.
+const BATCH_MESSAGES: usize = 4096;
+
+/// One publish of a batch.
+pub(super) struct Item<S: Seams> {
+    channel: u16,
+    mandatory: bool,
+    persistent: bool,
+    /// Which of the batch's sources the spans lie in.
+    source: u32,
+    exchange: Span,
+    routing_key: Span,
+    properties: Span,
+    body: Span,
+    large_body: Option<SharedBody>,
+    /// Properties that were changed on the way (reply-to, BCC).
+    changed_properties: Option<Box<[u8]>>,
+    route: Option<Arc<Route<S>>>,
+    shared_body: Option<BodyRef>,
+}
+
+/// A queue's share of a batch: items by their place in it.
+struct Share<S: Seams> {
+    queue: QueueRef<S>,
+    items: Vec<u32>,
+}
+
+/// The publishes of one read, kept to be filled again.
+pub(super) struct Publisher<S: Seams> {
+    items: Vec<Item<S>>,
+    scanned: usize,
+    shares: Vec<Share<S>>,
+    spare: Vec<Vec<u32>>,
+    routes: RouteCache<S>,
+}
+
+impl<S: Seams> Default for Publisher<S> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            scanned: 0,
+            shares: Vec::new(),
+            spare: Vec::new(),
+            routes: RouteCache::default(),
+        }
+    }
+}
+
+impl<S: Seams> Publisher<S> {
+    /// Bytes that the scanned publishes take at the start of the input.
+    pub(super) fn scanned(&self) -> usize {
+        self.scanned
+    }
+}
+
+/// Method, header and body of one publish, whole in the input.
+struct Whole<'a> {
+    channel: u16,
+    publish: Publish<'a>,
+    properties: &'a [u8],
+    body: &'a [u8],
+    used: usize,
+}
+
+/// The publish at the start of the input, if all of it is there in its simplest form. Anything else, damage
+/// included, is left to the general path.
+fn whole_publish(buf: &[u8], frame_max: u32) -> Option<Whole<'_>> {
+    const METHOD: [u8; 4] = [0, class_id::BASIC as u8, 0, basic_method_id::PUBLISH as u8];
+    let next = |at: usize| -> Option<(Frame<'_>, usize)> { parse_frame(buf.get(at..)?, frame_max).ok()? };
+    let (method, method_used) = next(0)?;
+    if method.kind != FrameKind::Method || method.channel == 0 || !method.payload.starts_with(&METHOD) {
+        return None;
+    }
+    let (header, header_used) = next(method_used)?;
+    if header.kind != FrameKind::Header || header.channel != method.channel {
+        return None;
+    }
+    let content = parse_content_header(header.payload).ok()?;
+    let mut used = method_used + header_used;
+    let mut body: &[u8] = &[];
+    if content.body_size > 0 {
+        let (frame, body_used) = next(used)?;
+        let whole = frame.kind == FrameKind::Body
+            && frame.channel == method.channel
+            && frame.payload.len() as u64 == content.body_size;
+        if !whole {
+            return None;
+        }
+        body = frame.payload;
+        used += body_used;
+    }
+    let Ok(Method::Publish(publish)) = decode_method(method.payload) else { return None };
+    Some(Whole { channel: method.channel, publish, properties: content.properties, body, used })
+}
+
+impl<S: Seams> Session<S> {
+    /// Collects the whole publishes at the start of the input. False if there is none.
+    pub(super) fn scan_publishes(&mut self, buf: &[u8]) -> bool {
+        let frame_max = self.connection.frame_max();
+        let max_size = self.broker.settings.max_message_size;
+        self.publisher.items.clear();
+        self.publisher.scanned = 0;
+        let mut usable_channel = 0;
+        while self.publisher.items.len() < BATCH_MESSAGES {
+            let at = self.publisher.scanned;
+            let Some(whole) = buf.get(at..).and_then(|rest| whole_publish(rest, frame_max)) else { break };
+            if whole.channel != usable_channel {
+                let usable = self.channels.get(&whole.channel).is_some_and(|channel| {
+                    !channel.core.closing && !channel.core.is_transactional() && !channel.content.is_open()
+                });
+                if !usable {
+                    break;
+                }
+                usable_channel = whole.channel;
+            }
+            if whole.publish.immediate || whole.body.len() as u64 > max_size {
+                break;
+            }
+            let span = |part: &[u8]| match part.len() {
+                // An empty slice may point anywhere.
+                0 => Span::default(),
+                len => Span::new(part.as_ptr() as usize - buf.as_ptr() as usize, len),
+            };
+            self.publisher.items.push(Item {
+                channel: whole.channel,
+                mandatory: whole.publish.mandatory,
+                persistent: false,
+                source: 0,
+                exchange: span(whole.publish.exchange),
+                routing_key: span(whole.publish.routing_key),
+                properties: span(whole.properties),
+                body: span(whole.body),
+                large_body: None,
+                changed_properties: None,
+                route: None,
+                shared_body: None,
+            });
+            self.publisher.scanned += whole.used;
+        }
+        !self.publisher.items.is_empty()
+    }
+
+    /// Publishes what was scanned; `bytes` are the input it was scanned from.
+    pub(super) fn publish_scanned(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        let mut items = std::mem::take(&mut self.publisher.items);
+        for item in &mut items {
+            if item.body.len as usize > SMALL_BODY_BYTES {
+                let at = item.body.at as usize;
+                item.large_body = Some(SharedBody::from(bytes.slice(at..at + item.body.len as usize)));
+            }
+        }
+        let result = self.publish_items(&mut items, &[bytes], None);
+        items.clear();
+        self.publisher.items = items;
+        result
+    }
+
+    /// Publishes messages that own their bytes.
+    pub(super) fn publish_owned(
+        &mut self,
+        channel: u16,
+        publishes: Vec<OwnedPublish>,
+        group: Option<GroupId>,
+    ) -> Result<(), Failure> {
+        let sources: Vec<Bytes> = publishes.iter().map(|publish| publish.head.clone()).collect();
+        let mut items: Vec<Item<S>> = (0..)
+            .zip(publishes)
+            .map(|(source, publish)| Item {
+                channel,
+                mandatory: publish.mandatory,
+                persistent: false,
+                source,
+                exchange: publish.exchange,
+                routing_key: publish.routing_key,
+                properties: publish.properties,
+                body: publish.small_body,
+                large_body: publish.large_body,
+                changed_properties: None,
+                route: None,
+                shared_body: None,
+            })
+            .collect();
+        self.publish_items(&mut items, &sources, group)
+    }
+
+    /// Routes and publishes a batch, in order. A refused publish closes its channel; those before it are
+    /// published, those after it on the same channel are dropped.
+    fn publish_items(
+        &mut self,
+        items: &mut [Item<S>],
+        sources: &[Bytes],
+        group: Option<GroupId>,
+    ) -> Result<(), Failure> {
+        self.block_if_alarmed();
+        let mut from = 0;
+        while from < items.len() {
+            let mut until = from;
+            let mut refused = None;
+            while let Some(item) = items.get_mut(until) {
+                if let Err(error) = self.prepare(item, sources) {
+                    let ids = (class_id::BASIC, basic_method_id::PUBLISH);
+                    refused = Some(Failure::new(error, item.channel, ids));
+                    break;
+                }
+                until += 1;
+            }
+            if let Some(ready) = items.get_mut(from..until) {
+                self.publish_prepared(ready, sources, group);
+            }
+            let Some(failure) = refused else { break };
+            let connection_ends = failure.error.scope == leveret_core::Scope::Connection;
+            if connection_ends || until + 1 == items.len() {
+                return Err(failure);
+            }
+            self.channel_failure(&failure);
+            from = until + 1;
+        }
+        Ok(())
+    }
+
+    /// Checks one publish as RabbitMQ does and finds its route. Publishes on a channel that closed meanwhile
+    /// are left without one.
+    fn prepare(&mut self, item: &mut Item<S>, sources: &[Bytes]) -> Result<(), BrokerError> {
+        let Some(channel) = self.channels.get_mut(&item.channel) else { return Ok(()) };
+        if channel.core.closing {
+            return Ok(());
+        }
+        let source = sources.get(item.source as usize).map_or(&[][..], |bytes| bytes);
+        let raw = item.properties.of(source);
+        let view = PropertyView::parse(raw)
+            .map_err(|_| BrokerError::new(reply_code::INTERNAL_ERROR, String::new()))?;
+        item.persistent = view.is_persistent();
+        let routing = Routing {
+            exchange: item.exchange.of(source),
+            routing_key: item.routing_key.of(source),
+            properties: &view,
+            raw,
+        };
+        let vhost = self.vhost.as_ref().ok_or_else(|| BrokerError::internal("connection has no vhost"))?;
+        let user = self.user.as_ref().ok_or_else(|| BrokerError::internal("connection has no user"))?;
+        let reply_name = self.reply_consumers.name(item.channel);
+        let found = self.publisher.routes.find(&self.broker, vhost, user, &routing, reply_name)?;
+        item.route = Some(found.route);
+        item.changed_properties = found.changed_properties;
+        if let Some(confirms) = channel.core.confirms() {
+            confirms.publish();
+        }
+        Ok(())
+    }
+
+    fn publish_prepared(&mut self, items: &mut [Item<S>], sources: &[Bytes], group: Option<GroupId>) {
+        self.share_bodies(items, sources);
+        self.deal_out(items);
+        let mut position = Position(0);
+        let shares = std::mem::take(&mut self.publisher.shares);
+        for share in &shares {
+            let incoming = share
+                .items
+                .iter()
+                .filter_map(|at| items.get(*at as usize))
+                .map(|item| item.incoming(sources));
+            let queue = &share.queue;
+            let published = queue.with(|cell| cell.publish(queue, &self.broker.log, group, incoming));
+            position = position.max(published);
+        }
+        for share in shares {
+            let mut items = share.items;
+            items.clear();
+            self.publisher.spare.push(items);
+        }
+        self.answer(items, sources, position);
+    }
+
+    /// Writes bodies that several queues will log once, before their entries.
+    fn share_bodies(&self, items: &mut [Item<S>], sources: &[Bytes]) {
+        for item in items {
+            let shared = item.route.as_ref().is_some_and(|route| route.durable_queues(item.persistent) > 1);
+            if !shared {
+                continue;
+            }
+            let message = item.message(sources);
+            let lengths = Lengths::of(&message);
+            let parts = lengths.parts(&message);
+            let segments = item.large_body.as_ref().map_or(&[][..], |body| body.segments());
+            let payload = Payload { parts: &parts, segments };
+            item.shared_body = Some(self.broker.log.append(|gather| gather.body(payload)).0);
+        }
+    }
+
+    /// Lists for each queue which items it gets, in order.
+    fn deal_out(&mut self, items: &[Item<S>]) {
+        let Publisher { shares, spare, .. } = &mut self.publisher;
+        let mut last = 0;
+        for (at, item) in (0u32..).zip(items) {
+            let Some(route) = &item.route else { continue };
+            for queue in &route.queues {
+                if shares.get(last).is_none_or(|share| share.queue != *queue) {
+                    last = match shares.iter().position(|share| share.queue == *queue) {
+                        Some(found) => found,
+                        None => {
+                            let items = spare.pop().unwrap_or_default();
+                            shares.push(Share { queue: queue.clone(), items });
+                            shares.len() - 1
+                        }
+                    };
+                }
+                if let Some(share) = shares.get_mut(last) {
+                    share.items.push(at);
+                }
+            }
+        }
+    }
+
+    /// Returns what no queue took, hands replies over, and says what the confirms wait for.
+    fn answer(&mut self, items: &[Item<S>], sources: &[Bytes], position: Position) {
+        let mut confirmed_channel = 0;
+        for item in items {
+            let Some(route) = &item.route else { continue };
+            if let Some(reply) = &route.reply {
+                reply.deliver(&item.message(sources));
+            } else if route.queues.is_empty() && item.mandatory {
+                self.return_unroutable(item.channel, &item.message(sources));
+            }
+            if item.channel == confirmed_channel {
+                continue;
+            }
+            confirmed_channel = item.channel;
+            let Some(channel) = self.channels.get_mut(&item.channel) else { continue };
+            if let Some(confirms) = channel.core.confirms() {
+                confirms.conclude_all(Verdict::AfterSync(position.0));
+                self.note_waiting(item.channel);
+            }
+        }
+    }
+
+    /// basic.return; it leaves before the confirm of its message.
+    fn return_unroutable(&self, channel: u16, message: &Message<'_>) {
+        let returned = Return {
+            reply_code: reply_code::NO_ROUTE,
+            reply_text: b"NO_ROUTE",
+            exchange: message.exchange,
+            routing_key: message.routing_key,
+        };
+        self.outbox.with(|outbox| {
+            let out = outbox.out.tail();
+            encode::encode_return(out, channel, &returned);
+            let size = message.body.len() as u64;
+            encode::encode_content_header(out, channel, class_id::BASIC, size, message.properties);
+            outbox.out.push_body(channel, outbox.frame_max, message.body);
+        });
+    }
+
+    /// A content header frame that is not part of a whole publish.
+    pub(super) fn content_header(&mut self, channel: u16, payload: &Bytes) -> Result<(), Failure> {
+        let ids = (class_id::BASIC, basic_method_id::PUBLISH);
+        let max_size = self.broker.settings.max_message_size;
+        let Some(state) = self.content_channel(channel, FrameKind::Header, payload)? else { return Ok(()) };
+        let header = parse_content_header(payload)
+            .map_err(|error| Failure::new(super::methods::header_error(&error, payload), channel, (0, 0)))?;
+        let was_open = state.content.is_open();
+        let progress = state.content.header(&header).map_err(|error| {
+            let ids = if was_open { ids } else { (0, 0) };
+            Failure::new(content::content_error(error), channel, ids)
+        })?;
+        content::check_size(header.body_size, max_size).map_err(|error| Failure::new(error, channel, ids))?;
+        self.content_progress(channel, progress)
+    }
+
+    /// A body frame that is not part of a whole publish.
+    pub(super) fn content_body(&mut self, channel: u16, payload: Bytes) -> Result<(), Failure> {
+        let Some(state) = self.content_channel(channel, FrameKind::Body, &payload)? else { return Ok(()) };
+        let was_open = state.content.is_open();
+        let progress = state.content.body(payload).map_err(|error| {
+            let ids = if was_open { (class_id::BASIC, basic_method_id::PUBLISH) } else { (0, 0) };
+            Failure::new(content::content_error(error), channel, ids)
+        })?;
+        self.content_progress(channel, progress)
+    }
+
+    fn content_progress(&mut self, channel: u16, progress: Progress) -> Result<(), Failure> {
+        let Some(state) = self.channels.get_mut(&channel) else { return Ok(()) };
+        if progress == Progress::More {
+            return Ok(());
+        }
+        let publish = state.content.finish();
+        if !state.core.is_transactional() {
+            return self.publish_owned(channel, vec![publish], None);
+        }
+        let mut item = Item {
+            channel,
+            mandatory: publish.mandatory,
+            persistent: false,
+            source: 0,
+            exchange: publish.exchange,
+            routing_key: publish.routing_key,
+            properties: publish.properties,
+            body: publish.small_body,
+            large_body: None,
+            changed_properties: None,
+            route: None,
+            shared_body: None,
+        };
+        // A publish that would be refused at commit is refused now, as in RabbitMQ.
+        self.prepare(&mut item, std::slice::from_ref(&publish.head))
+            .map_err(|error| Failure::new(error, channel, (class_id::BASIC, basic_method_id::PUBLISH)))?;
+        if let Some(state) = self.channels.get_mut(&channel) {
+            state.transaction.publishes.push(publish);
+        }
+        Ok(())
+    }
+}
+
+impl<S: Seams> Item<S> {
+    fn message<'a>(&'a self, sources: &'a [Bytes]) -> Message<'a> {
+        let source = sources.get(self.source as usize).map_or(&[][..], |bytes| bytes);
+        Message {
+            exchange: self.exchange.of(source),
+            routing_key: self.routing_key.of(source),
+            properties: match &self.changed_properties {
+                Some(changed) => changed,
+                None => self.properties.of(source),
+            },
+            body: match &self.large_body {
+                Some(body) => Body::Large(body),
+                None => Body::Small(self.body.of(source)),
+            },
+        }
+    }
+
+    fn incoming<'a>(&'a self, sources: &'a [Bytes]) -> Incoming<'a> {
+        Incoming {
+            message: self.message(sources),
+            persistent: self.persistent,
+            shared_body: self.shared_body,
+        }
+    }
+}

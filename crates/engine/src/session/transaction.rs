@@ -1,0 +1,80 @@
+//! tx: publishes and acks wait, and become one group of the log at commit.
+//!
+//! RabbitMQ's commit is not atomic over a crash; here all records of one commit count at recovery, or none.
+
+use leveret_core::BrokerError;
+use leveret_core::ids::DeliveryTag;
+use leveret_protocol::constants::class_id;
+use leveret_storage::Position;
+
+use super::acks::AckOp;
+use super::content::OwnedPublish;
+use super::{Failure, Session};
+use crate::seams::{Log, Seams};
+
+/// What waits for tx.commit.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    pub(super) publishes: Vec<OwnedPublish>,
+    pub(super) acks: Vec<AckOp>,
+}
+
+impl<S: Seams> Session<S> {
+    /// An ack on a transactional channel: checked now, applied at commit.
+    pub(super) fn transaction_ack(&mut self, op: AckOp) -> Result<(), Failure> {
+        let unknown = |tag: DeliveryTag| {
+            let error = BrokerError::precondition_failed(format!("unknown delivery tag {tag}"));
+            Failure::new(error, op.channel, (class_id::BASIC, op.method_id))
+        };
+        let outstanding = self.outbox.with(|outbox| {
+            outbox
+                .channels
+                .get(&op.channel)
+                .is_some_and(|deliveries| deliveries.is_outstanding(op.tag, op.multiple))
+        });
+        let Some(channel) = self.channels.get_mut(&op.channel) else { return Err(unknown(op.tag)) };
+        let acked_before = channel.transaction.acks.iter().any(|before| before.covers(op));
+        if !outstanding || acked_before {
+            return Err(unknown(op.tag));
+        }
+        channel.transaction.acks.push(op);
+        Ok(())
+    }
+
+    /// tx.commit. Gives the position that commit-ok waits for.
+    pub(super) fn commit(&mut self, number: u16) -> Result<Position, Failure> {
+        let Some(channel) = self.channels.get_mut(&number) else { return Ok(Position(0)) };
+        let Transaction { publishes, acks } = std::mem::take(&mut channel.transaction);
+        if publishes.is_empty() && acks.is_empty() {
+            return Ok(Position(0));
+        }
+        let group = self.broker.log.append(|gather| gather.begin_group());
+        self.publish_owned(number, publishes, Some(group))?;
+        for op in acks {
+            // Checked when it came; what a queue's deletion took meanwhile is gone anyway.
+            _ = self.collect_ack(op);
+        }
+        self.settle_collected(Some(group));
+        Ok(self.broker.log.append(|gather| gather.commit_group(group)))
+    }
+
+    /// tx.rollback: what waited is forgotten; the messages acked in it are unacked still.
+    pub(super) fn roll_back(&mut self, number: u16) {
+        if let Some(channel) = self.channels.get_mut(&number) {
+            channel.transaction = Transaction::default();
+        }
+    }
+}
+
+impl AckOp {
+    /// Whether this earlier ack of a transaction took what a later one names.
+    fn covers(&self, later: Self) -> bool {
+        if later.multiple {
+            return !self.multiple && self.tag == later.tag;
+        }
+        match self.multiple {
+            true => self.tag.0 == 0 || later.tag <= self.tag,
+            false => later.tag == self.tag,
+        }
+    }
+}

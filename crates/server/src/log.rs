@@ -1,0 +1,244 @@
+//! The log's buffer, which all connections append to, and the thread that writes it.
+//!
+//! Group commit without a timer: while one batch is written and synced, the next gathers. Confirms are released
+//! by the synced position, which moves only after the sync.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use leveret_engine::{Log, Wake};
+use leveret_storage::{Disk, Gather, LogWriter, Position, StorageError};
+use parking_lot::{Condvar, Mutex};
+
+use crate::seams::TaskWaker;
+
+/// Time without appends after which the log proves its last batch by an empty one.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// Time between two tries while the disk is full.
+const FULL_RETRY: Duration = Duration::from_millis(250);
+
+struct Inner {
+    gather: Mutex<Gather>,
+    appended: Condvar,
+    synced: AtomicU64,
+    /// Bytes gathered, and bytes being written.
+    gathered: AtomicUsize,
+    writing: AtomicUsize,
+    waiting: Mutex<Vec<(Position, TaskWaker)>>,
+    stop: AtomicBool,
+}
+
+/// The log as connections share it.
+#[derive(Clone)]
+pub struct SharedLog(Arc<Inner>);
+
+/// The thread behind the log.
+pub struct LogThread<D: Disk> {
+    log: SharedLog,
+    thread: thread::JoinHandle<Result<LogWriter<D>, StorageError>>,
+}
+
+impl<D: Disk + Send + 'static> LogThread<D> {
+    /// Starts the thread. `failed` is called once if the log can no longer be written; nothing is confirmed
+    /// after that, and the process should end. `full` hears whether the disk is full.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn start(
+        mut writer: LogWriter<D>,
+        failed: impl FnOnce(&StorageError) + Send + 'static,
+        full: impl Fn(bool) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let log = SharedLog(Arc::new(Inner {
+            gather: Mutex::new(writer.gather()),
+            appended: Condvar::new(),
+            synced: AtomicU64::new(writer.synced().0),
+            gathered: AtomicUsize::new(0),
+            writing: AtomicUsize::new(0),
+            waiting: Mutex::new(Vec::new()),
+            stop: AtomicBool::new(false),
+        }));
+        let shared = log.clone();
+        let thread = thread::Builder::new().name("log".to_owned()).spawn(move || {
+            let result = shared.run(&mut writer, &full);
+            match result {
+                Ok(()) => Ok(writer),
+                Err(error) => {
+                    failed(&error);
+                    Err(error)
+                }
+            }
+        })?;
+        Ok(Self { log, thread })
+    }
+
+    /// The log.
+    pub fn log(&self) -> SharedLog {
+        self.log.clone()
+    }
+
+    /// Writes what is left with the mark of a clean stop, and ends the thread.
+    ///
+    /// # Errors
+    /// What kept the log from being written.
+    pub fn stop(self) -> Result<(), StorageError> {
+        self.log.0.stop.store(true, Ordering::Release);
+        self.log.0.appended.notify_one();
+        let Ok(result) = self.thread.join() else {
+            // A panic of the log's thread ended the process already (see `run`).
+            return Ok(());
+        };
+        let writer = result?;
+        let mut gather = self.log.0.gather.lock();
+        writer.stop(&mut gather).map(|_| ())
+    }
+}
+
+/// Ends the process if the log's thread panics: nothing may go on as if it were being written.
+struct EndsProcess;
+
+impl Drop for EndsProcess {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+impl SharedLog {
+    fn run<D: Disk>(&self, writer: &mut LogWriter<D>, full: &impl Fn(bool)) -> Result<(), StorageError> {
+        let _guard = EndsProcess;
+        let mut batch = writer.gather();
+        while self.collect(writer, &mut batch)? {
+            #[cfg(feature = "planted-early-confirm")]
+            thread::sleep(Duration::from_millis(20));
+            self.write(writer, &mut batch, full)?;
+            writer.tend().or_else(ignore_full)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for records and takes them. False at a stop.
+    fn collect<D: Disk>(&self, writer: &mut LogWriter<D>, batch: &mut Gather) -> Result<bool, StorageError> {
+        let inner = &self.0;
+        let mut gather = inner.gather.lock();
+        let mut idle = false;
+        while gather.is_empty() {
+            if inner.stop.load(Ordering::Acquire) {
+                return Ok(false);
+            }
+            if idle {
+                inner.appended.wait(&mut gather);
+            } else if inner.appended.wait_for(&mut gather, IDLE).timed_out() && gather.is_empty() {
+                idle = true;
+                drop(gather);
+                writer.idle().or_else(ignore_full)?;
+                gather = inner.gather.lock();
+            }
+        }
+        inner.writing.store(gather.bytes(), Ordering::Relaxed);
+        inner.gathered.store(0, Ordering::Relaxed);
+        gather.hand_over(batch);
+        Ok(true)
+    }
+
+    fn write<D: Disk>(
+        &self,
+        writer: &mut LogWriter<D>,
+        batch: &mut Gather,
+        full: &impl Fn(bool),
+    ) -> Result<(), StorageError> {
+        let mut was_full = false;
+        loop {
+            let result = writer.step(batch);
+            self.publish(writer.synced());
+            match result {
+                Ok(_) => break,
+                Err(StorageError::Full { .. }) => {
+                    if !std::mem::replace(&mut was_full, true) {
+                        tracing::error!("the disk is full: confirms wait until there is room");
+                        full(true);
+                    }
+                    thread::sleep(FULL_RETRY);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if was_full {
+            full(false);
+        }
+        self.0.writing.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Moves the synced position and wakes who waited for it.
+    fn publish(&self, synced: Position) {
+        self.0.synced.store(synced.0, Ordering::Release);
+        let mut woken = Vec::new();
+        self.0.waiting.lock().retain(|(position, waker)| {
+            let waits = *position > synced;
+            if !waits {
+                woken.push(waker.clone());
+            }
+            waits
+        });
+        for waker in woken {
+            waker.wake();
+        }
+    }
+}
+
+/// A full disk is met again, and reported, by the next step.
+fn ignore_full(error: StorageError) -> Result<(), StorageError> {
+    match error {
+        StorageError::Full { .. } => Ok(()),
+        error => Err(error),
+    }
+}
+
+impl Log for SharedLog {
+    type Waker = TaskWaker;
+
+    fn append<R>(&self, append: impl FnOnce(&mut Gather) -> R) -> R {
+        let inner = &self.0;
+        let mut gather = inner.gather.lock();
+        let was_empty = gather.is_empty();
+        let result = append(&mut gather);
+        let is_first = was_empty && !gather.is_empty();
+        inner.gathered.store(gather.bytes(), Ordering::Relaxed);
+        drop(gather);
+        if is_first {
+            inner.appended.notify_one();
+        }
+        result
+    }
+
+    #[cfg(not(feature = "planted-early-confirm"))]
+    fn synced(&self) -> Position {
+        Position(self.0.synced.load(Ordering::Acquire))
+    }
+
+    /// A planted fault: confirms before the write. The crash test must find it.
+    #[cfg(feature = "planted-early-confirm")]
+    fn synced(&self) -> Position {
+        self.0.gather.lock().last_position()
+    }
+
+    fn wake_when_synced(&self, position: Position, waker: &TaskWaker) {
+        if position > self.synced() {
+            self.0.waiting.lock().push((position, waker.clone()));
+            // A sync that came between the look and the push woke nobody.
+            if position > self.synced() {
+                return;
+            }
+        }
+        waker.wake();
+    }
+
+    fn backlog_bytes(&self) -> usize {
+        self.0.gathered.load(Ordering::Relaxed) + self.0.writing.load(Ordering::Relaxed)
+    }
+}

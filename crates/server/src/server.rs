@@ -1,0 +1,238 @@
+//! Start, service and stop of one broker.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leveret_core::BrokerError;
+use leveret_core::access::{Access, PasswordHash, Permission, User};
+use leveret_core::connection::{Announcement, Tuning};
+use leveret_core::definition::{Definition, VhostDefinition};
+use leveret_engine::boot::{BootError, boot, is_first_start};
+use leveret_engine::broker::Settings;
+use leveret_engine::{Broker, Log, Peer, Registry, Session};
+use leveret_protocol::constants::reply_code;
+use leveret_storage::{
+    DataDir, DefinitionCheckpoint, DefinitionStore, LogWriter, RealDisk, SledCheckpoint, StorageError,
+    StorageOptions,
+};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::connection::ConnectionTask;
+use crate::definitions::DefinitionThread;
+use crate::log::LogThread;
+use crate::seams::{Shell, TaskWaker};
+
+/// How long clients have to answer a stop's connection.close.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a broker could not start or stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The data folder refused.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// The data folder failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A setting makes no sense.
+    #[error("{0}")]
+    Setting(String),
+    /// The system refused a thread, a socket or a file.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked of it.
+        what: String,
+        /// Its answer.
+        source: std::io::Error,
+    },
+}
+
+impl ServerError {
+    /// For `map_err`: what was asked of the system.
+    pub fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::System { what, source }
+    }
+}
+
+/// A running broker, without its listeners.
+pub struct Server {
+    /// What all connections share.
+    pub broker: Arc<Broker<Shell>>,
+    clock: Clock,
+    log: LogThread<RealDisk>,
+    definitions: DefinitionThread<RealDisk>,
+    /// Owns the data folder as long as the broker runs.
+    _data_dir: DataDir<RealDisk>,
+}
+
+impl Server {
+    /// Recovers the data folder and starts the threads behind it.
+    ///
+    /// # Errors
+    /// [`ServerError`]; nothing is served then.
+    pub fn start(config: &Config, clock: Clock) -> Result<Self, ServerError> {
+        let dir = DataDir::open(RealDisk, &config.data_dir, StorageOptions::default())?;
+        let mut checkpoint: Box<dyn DefinitionCheckpoint> =
+            Box::new(SledCheckpoint::new(dir.definitions_folder(), dir.log_id()));
+        let access = Access::new(config.loopback_users.iter().map(|user| user.as_str().into()));
+        let (booted, recovered) = boot::<Shell, RealDisk>(&dir, Some(checkpoint.as_mut()), access)?;
+        let statistics = recovered.statistics;
+        tracing::info!(
+            slots = statistics.slots,
+            batches = statistics.batches,
+            bytes = statistics.bytes,
+            clean_stop = recovered.clean_stop,
+            definitions = ?recovered.definitions_source,
+            "recovered {}",
+            dir.root().display()
+        );
+        let store = DefinitionStore::start(
+            &dir,
+            Some(checkpoint),
+            &recovered.definitions,
+            recovered.definitions_source,
+        )?;
+        let writer = LogWriter::open(&dir, recovered.tail)?;
+        let log = LogThread::start(writer, |error| end_process("log", error), |_full| {})
+            .map_err(ServerError::system("start the log's thread"))?;
+        let first_start = is_first_start(&booted);
+        let broker = Arc::new(Broker::new(settings(config), booted, log.log(), entropy()?));
+        if first_start {
+            let defaults = defaults(config)?;
+            let position =
+                broker.create_defaults(&defaults).map_err(|error| ServerError::Setting(error.to_string()))?;
+            while broker.log.synced() < position {
+                std::thread::yield_now();
+            }
+        }
+        let definitions = DefinitionThread::start(store, Arc::clone(&broker), clock, |error| {
+            end_process("definitions", error);
+        })
+        .map_err(ServerError::system("start the definitions' thread"))?;
+        Ok(Self { broker, clock, log, definitions, _data_dir: dir })
+    }
+
+    /// Serves one accepted AMQP socket until it closes. `on_open` is called once its client has logged in.
+    pub fn connection(
+        &self,
+        stream: TcpStream,
+        on_open: Box<dyn FnOnce() + Send>,
+    ) -> std::io::Result<impl Future<Output = ()> + Send + use<>> {
+        let (remote, local) = (stream.peer_addr()?, stream.local_addr()?);
+        let peer = Peer {
+            host: plain(remote).ip(),
+            port: remote.port(),
+            local_host: plain(local).ip(),
+            local_port: local.port(),
+            connected_at: self.clock.unix(),
+        };
+        let waker = TaskWaker::default();
+        let session = Session::new(&self.broker, peer, waker.clone(), self.clock.now());
+        Ok(ConnectionTask::new(stream, session, waker, self.clock, on_open).run())
+    }
+
+    /// Stops: clients get 320, everything is flushed, the log ends with the mark of a clean stop.
+    ///
+    /// # Errors
+    /// What could not be flushed.
+    pub async fn stop(self) -> Result<(), ServerError> {
+        let shutdown = "broker forced connection closure with reason 'shutdown'";
+        for connection in self.broker.connections.values() {
+            connection.outbox.close(BrokerError::new(reply_code::CONNECTION_FORCED, shutdown));
+        }
+        let gone = async {
+            while !self.broker.connections.is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if timeout(STOP_TIMEOUT, gone).await.is_err() {
+            tracing::warn!("{} connections did not answer the stop", self.broker.connections.len());
+        }
+        self.broker.log_delivered();
+        let position = self.broker.last_position();
+        while self.broker.log.synced() < position {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        self.definitions.stop()?;
+        self.log.stop()?;
+        Ok(())
+    }
+}
+
+/// An IPv4 address that came in on an IPv6 socket, as what it is.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The log or the checkpoint can no longer be written: nothing more is confirmed, and the process ends, so that
+/// a restart reads what really is on disk.
+fn end_process(what: &str, error: &StorageError) {
+    tracing::error!("the {what} cannot be written, stopping at once: {error}");
+    std::process::exit(74);
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        tuning: Tuning {
+            channel_max: config.channel_max,
+            frame_max: config.frame_max,
+            heartbeat_s: config.heartbeat_s,
+            handshake_timeout_ms: config.handshake_timeout_ms,
+        },
+        announcement: Announcement {
+            product: config.product_name.clone(),
+            version: config.product_version.clone(),
+            cluster_name: config.cluster_name.clone().unwrap_or_else(|| config.node_name.clone()),
+            ..Announcement::default()
+        },
+        max_message_size: config.max_message_size,
+        ..Settings::default()
+    }
+}
+
+fn defaults(config: &Config) -> Result<[Definition; 3], ServerError> {
+    let mut salt = [0; 4];
+    random_bytes(&mut salt)?;
+    let permissions = &config.default_permissions;
+    Ok([
+        Definition::Vhost(VhostDefinition {
+            description: "Default virtual host".to_owned(),
+            ..VhostDefinition::new(config.default_vhost.as_str().into())
+        }),
+        Definition::User(User {
+            name: config.default_user.as_str().into(),
+            password: PasswordHash::salted_sha256(salt, config.default_pass.0.as_bytes()),
+            tags: config.default_user_tags.clone(),
+        }),
+        Definition::Permission(Permission {
+            vhost: config.default_vhost.as_str().into(),
+            user: config.default_user.as_str().into(),
+            configure: permissions.configure.clone(),
+            write: permissions.write.clone(),
+            read: permissions.read.clone(),
+        }),
+    ])
+}
+
+fn random_bytes(bytes: &mut [u8]) -> Result<(), ServerError> {
+    let filled = rustix::rand::getrandom(bytes, rustix::rand::GetRandomFlags::empty());
+    filled.map(|_| ()).map_err(|error| ServerError::system("read random bytes")(error.into()))
+}
+
+/// Random bytes for names and reply tokens. The kernel's generator was tried once, so later reads do not fail.
+fn entropy() -> Result<leveret_engine::broker::Entropy, ServerError> {
+    random_bytes(&mut [0; 16])?;
+    Ok(Box::new(|| {
+        let mut bytes = [0; 16];
+        if let Err(error) = random_bytes(&mut bytes) {
+            tracing::error!("{error}");
+            std::process::abort();
+        }
+        bytes
+    }))
+}
