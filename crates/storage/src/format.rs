@@ -530,3 +530,62 @@ impl<'a> Reader<'a> {
         Some((key, value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn headers_read_back_and_one_changed_byte_makes_them_none(
+            numbers in any::<[u64; 10]>(), small in any::<[u32; 4]>(), log in any::<LogId>(), at in 0..160usize
+        ) {
+            let [incarnation, epoch, number, first_position, manifest, next_incarnation, next_file, payload_len,
+                prior_epoch, offset] = numbers;
+            let [record_count, meta_len, meta_crc, previous_crc] = small;
+            let header = BatchHeader {
+                mode: 1, flags: 2, record_count, log, incarnation, epoch, number, first_position, manifest,
+                next_incarnation, next_file, payload_len, meta_len, meta_crc, previous_crc, prior_epoch,
+                prior_end: Place { incarnation, offset },
+            };
+            let (mut bytes, crc) = header.encode();
+            prop_assert_eq!(BatchHeader::decode(&bytes), Some((FORMAT_VERSION, header, crc)));
+            bytes[at] ^= 0x10;
+            prop_assert_eq!(BatchHeader::decode(&bytes), None);
+
+            let slot = SlotHeader { log, incarnation, follows: epoch, allocated: number };
+            let mut bytes = slot.encode();
+            prop_assert_eq!(SlotHeader::decode(&bytes), Some((FORMAT_VERSION, slot)));
+            bytes[at % 60] ^= 0x10;
+            prop_assert_eq!(SlotHeader::decode(&bytes), None);
+        }
+
+        #[test]
+        fn any_bytes_read_as_records_or_as_a_fault(
+            mut meta in proptest::collection::vec(any::<u8>(), 0..300), kinds in proptest::collection::vec(0..40u8, 8)
+        ) {
+            // Mostly plausible heads, or nothing would get past the first.
+            for (start, kind) in (0..meta.len().saturating_sub(8)).step_by(40).zip(kinds) {
+                meta[start..start + 8].copy_from_slice(&[kind, start as u8 & 7, 1, 0, 32, 0, 0, 0]);
+            }
+            let header = BatchHeader { payload_len: 1000, first_position: u64::MAX - 2, ..BatchHeader::default() };
+            let mut records = Records::new(&header, &meta);
+            let faults = records.by_ref().take_while(|record| record.is_ok()).count();
+            prop_assert!(faults <= meta.len());
+            prop_assert!(records.next().is_none(), "nothing follows a fault");
+        }
+    }
+
+    #[test]
+    fn slot_names_read_back_and_others_are_not_slots() {
+        for number in [1, 99, 10_000_000_000] {
+            let path = slot_path(Path::new("/log"), number);
+            assert_eq!(slot_number(&path.file_name().unwrap().to_string_lossy()), Some(number));
+        }
+        for name in ["slot-1", "slot-", "slot-00000000x1", "other", "slot-0000000001.new"] {
+            assert_eq!(slot_number(name), None, "{name}");
+        }
+    }
+}

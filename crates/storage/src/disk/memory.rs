@@ -201,7 +201,9 @@ impl State {
     }
 
     fn used(&self) -> u64 {
-        self.inodes.values().map(|inode| inode.written.len() as u64).sum()
+        // As on a real disk, a removed file's room comes back once its removal is durable.
+        let named: BTreeSet<&u64> = self.names.values().chain(self.durable_names.values()).collect();
+        named.iter().filter_map(|inode| self.inodes.get(inode)).map(|inode| inode.written.len() as u64).sum()
     }
 
     fn grow(&mut self, file: &MemoryFile, length: usize) -> io::Result<()> {

@@ -60,6 +60,7 @@ pub(crate) struct Walk<'d, D: Disk> {
     epoch: u64,
     number: u64,
     header_crc: u32,
+    next_position: u64,
     next_incarnation: u64,
     /// The header after the last whole batch was read and only the rest of that batch was damaged.
     last_is_proven: bool,
@@ -78,6 +79,7 @@ impl<'d, D: Disk> Walk<'d, D> {
             epoch: 0,
             number: 0,
             header_crc: 0,
+            next_position: 1,
             next_incarnation: 0,
             last_is_proven: false,
         };
@@ -241,6 +243,11 @@ impl<'d, D: Disk> Walk<'d, D> {
         if !is_next {
             return Ok(None);
         }
+        if header.first_position != self.next_position {
+            let why =
+                format!("its records begin at {} and not at {}", header.first_position, self.next_position);
+            return Err(self.corrupt(place, why));
+        }
         let Some(meta) = self.meta_at(slot, place.offset, &header)? else {
             self.last_is_proven = true;
             return Ok(None);
@@ -254,6 +261,7 @@ impl<'d, D: Disk> Walk<'d, D> {
         self.epoch = batch.header.epoch;
         self.number = batch.header.number;
         self.header_crc = header_crc;
+        self.next_position = batch.header.first_position.saturating_add(batch.header.record_count.into());
         self.next_incarnation = batch.header.next_incarnation;
         self.visited.insert(batch.place.incarnation);
         batch
@@ -266,7 +274,7 @@ impl<'d, D: Disk> Walk<'d, D> {
             if let Some((slot, _)) = self.found.slots.get(&place.incarnation)
                 && let Some((next, _)) = self.header_at(slot, place.offset)?
                 && next.epoch == batch.header.epoch
-                && next.number == batch.header.number + 1
+                && next.number.checked_sub(1) == Some(batch.header.number)
             {
                 return Ok(true);
             }

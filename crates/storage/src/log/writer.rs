@@ -79,13 +79,19 @@ impl<D: Disk> LogWriter<D> {
         let epoch = entropy.iter().fold(0, |epoch: u64, byte| epoch.rotate_left(8) ^ u64::from(*byte)).max(1);
         let repeated_len = format::batch_len(tail.meta.len() as u64, tail.payload.len() as u64)
             .ok_or_else(|| StorageError::corrupt(&folder, 0, "the last batch is too long to repeat"))?;
-        let header = SlotHeader {
-            log: dir.log_id(),
-            incarnation: tail.last_incarnation + 1,
-            follows: tail.follows,
-            allocated: dir.slot_bytes().max(SLOT_HEADER + repeated_len + BLOCK),
+        let incarnation = tail.last_incarnation.checked_add(1);
+        let incarnation =
+            incarnation.ok_or_else(|| StorageError::corrupt(&folder, 0, "no incarnation is left"))?;
+        let least = SLOT_HEADER + repeated_len + BLOCK;
+        let fresh = |allocated| {
+            let header = SlotHeader { log: dir.log_id(), incarnation, follows: tail.follows, allocated };
+            Slot::create(&disk, &folder, tail.last_file + 1, header)
         };
-        let active = Slot::create(&disk, &folder, tail.last_file + 1, header)?;
+        let active = match fresh(dir.slot_bytes().max(least)) {
+            // A slot for the last batch alone will do: once it is durable, the old tail's room comes back.
+            Err(error) if error.is_full() => fresh(least)?,
+            made => made?,
+        };
         let mut writer = Self {
             folder,
             log: dir.log_id(),

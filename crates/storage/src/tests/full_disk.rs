@@ -102,3 +102,22 @@ fn one_batch_is_one_sync() {
     run.step();
     assert_eq!(disk.syncs() - before, 1, "nothing gathered, nothing written");
 }
+
+#[test]
+fn a_start_on_a_full_disk_lives_on_what_the_old_tail_gives_back() {
+    let disk = MemoryDisk::new(1);
+    let mut run = start(&disk).unwrap();
+    run.publish(1, 1, &[1; 20_000]);
+    run.publish(1, 2, &[1; 20_000]);
+    run.step();
+    run.log.tend().unwrap();
+    drop(run);
+    let used = slot_files(&disk).iter().map(|file| disk.read_all(file).unwrap().len() as u64).sum::<u64>();
+    disk.set_capacity(Some(used + (32 << 10)));
+    let mut run = start(&disk).unwrap();
+    assert_eq!(run.collected.seqs(1), [1, 2]);
+    run.gather.settle(1, &[(1, 1)], SettleReason::Acknowledged);
+    run.step();
+    drop(run);
+    assert_eq!(look(&disk).unwrap().0.seqs(1), [2]);
+}
