@@ -3,9 +3,12 @@
 //! Publishing takes numbers, enters the log's buffer, then offers; settling applies, then logs. So in the log no
 //! settlement precedes its message, and log order is apply order for each queue.
 
+use std::sync::Arc;
+
 use leveret_core::BrokerError;
+use leveret_core::arguments::Arguments;
 use leveret_core::deliveries::{Deliveries, OriginId};
-use leveret_core::ids::{QueueId, QueueSeq};
+use leveret_core::ids::{ConnectionId, QueueId, QueueSeq};
 use leveret_core::message::{Body, Message};
 use leveret_core::names::ConsumerTag;
 use leveret_core::queue::{Consumer, ConsumerKey, Consumers, Contents, Entry, Keep, SeqRanges, Totals};
@@ -42,6 +45,19 @@ pub struct ConsumerHandle<S: Seams> {
     pub tag: ConsumerTag,
     /// Whether its deliveries need no ack.
     pub no_ack: bool,
+    /// What lists show of it.
+    pub details: Arc<ConsumerDetails>,
+}
+
+/// What lists show of a consumer.
+#[derive(Clone, Debug)]
+pub struct ConsumerDetails {
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// Its prefetch; 0 is unlimited.
+    pub prefetch: u32,
+    /// The arguments of basic.consume.
+    pub arguments: Arguments,
 }
 
 impl<S: Seams> Clone for ConsumerHandle<S> {
@@ -52,6 +68,7 @@ impl<S: Seams> Clone for ConsumerHandle<S> {
             origin: self.origin,
             tag: self.tag.clone(),
             no_ack: self.no_ack,
+            details: Arc::clone(&self.details),
         }
     }
 }

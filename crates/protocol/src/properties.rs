@@ -30,6 +30,7 @@ pub struct ContentHeader<'a> {
 ///
 /// # Errors
 /// 501 if it is too short for the fixed part and a flags word; 505 if its weight is not 0.
+#[inline]
 pub fn parse_content_header(payload: &[u8]) -> Result<ContentHeader<'_>, DecodeError> {
     let error = |kind| DecodeError::new(kind, Place::ContentHeader, 0);
     let (properties, (class_id, weight, body_size)) =
@@ -50,6 +51,7 @@ const fn property_error(kind: DecodeErrorKind, offset: usize) -> DecodeError {
     DecodeError::new(kind, Place::Properties, offset).in_method(class_id::BASIC, basic_method_id::PUBLISH)
 }
 
+#[inline]
 fn fixed_part(input: &[u8]) -> Read<'_, (u16, u16, u64)> {
     let (input, class_id) = be_u16(input)?;
     let (input, weight) = be_u16(input)?;
@@ -141,15 +143,18 @@ impl Property {
     }
 }
 
+/// The bits of the properties.
+const ALL_FLAGS: u16 = 0xFFFC;
 /// The bit that says another flags word follows (4.2.6.1).
 const CONTINUATION: u16 = 1;
 
 /// A checked look into raw properties, without allocation.
 #[derive(Debug, Clone, Copy)]
 pub struct PropertyView<'a> {
+    raw: &'a [u8],
     flags: u16,
-    /// Each property's value as it stands on the wire, with its length; empty if absent.
-    values: [&'a [u8]; PROPERTIES],
+    /// Where each property's value begins in `raw`, with its length; anything if absent.
+    starts: [u32; PROPERTIES],
 }
 
 impl<'a> PropertyView<'a> {
@@ -159,20 +164,25 @@ impl<'a> PropertyView<'a> {
     /// 501 if a value reaches beyond the end, bytes are left over, or the flags continue in a second word
     /// (RabbitMQ overlooks that bit, but relayed it makes consumers misread what follows); what
     /// [`check_table`] says of the headers.
+    #[inline]
     pub fn parse(raw: &'a [u8]) -> Result<Self, DecodeError> {
         let error = |kind, rest| property_error(kind, offset_of(raw, rest));
         let (mut rest, flags) = flags_word(raw).map_err(|_| error(DecodeErrorKind::Truncated, raw))?;
         if flags & CONTINUATION != 0 {
             return Err(error(DecodeErrorKind::PropertyFlags, raw));
         }
-        let mut view = Self { flags, values: [&[]; PROPERTIES] };
-        for (property, slot) in Property::ALL.into_iter().zip(&mut view.values) {
-            if flags & property.flag() == 0 {
-                continue;
-            }
-            let (after, _) =
+        let mut view = Self { raw, flags, starts: [0; PROPERTIES] };
+        let mut left = flags & ALL_FLAGS;
+        while left != 0 {
+            // Only the properties that are there cost anything: most messages have one or two.
+            let index = usize::try_from(left.leading_zeros()).unwrap_or_default();
+            left &= !(0x8000 >> index);
+            let (Some(property), Some(slot)) = (Property::ALL.get(index), view.starts.get_mut(index)) else {
+                break;
+            };
+            *slot = u32::try_from(offset_of(raw, rest)).unwrap_or(u32::MAX);
+            let (after, ()) =
                 skip_value(property.shape(), rest).map_err(|_| error(DecodeErrorKind::Truncated, rest))?;
-            *slot = rest.get(..offset_of(rest, after)).unwrap_or_default();
             rest = after;
         }
         if !rest.is_empty() {
@@ -193,8 +203,13 @@ impl<'a> PropertyView<'a> {
     /// The property's value as it stands on the wire: a text with its length octet, a table with its
     /// four length bytes.
     pub fn raw_value(&self, property: Property) -> Option<&'a [u8]> {
-        let value = self.values.get(property.index()).copied()?;
-        (!value.is_empty()).then_some(value)
+        if !self.has(property) {
+            return None;
+        }
+        let start = usize::try_from(*self.starts.get(property.index())?).ok()?;
+        let from = self.raw.get(start..)?;
+        let (after, ()) = skip_value(property.shape(), from).ok()?;
+        from.get(..offset_of(from, after))
     }
 
     /// A text property's bytes, without their length.
@@ -286,10 +301,12 @@ impl<'a> PropertyView<'a> {
     }
 }
 
+#[inline]
 fn flags_word(input: &[u8]) -> Read<'_, u16> {
     be_u16(input)
 }
 
+#[inline]
 fn skip_value(shape: Shape, input: &[u8]) -> Read<'_, ()> {
     let (rest, _) = match shape {
         Shape::Short => short_string(input)?,
@@ -321,7 +338,8 @@ pub struct PropertiesBuilder<'a> {
 
 impl<'a> From<PropertyView<'a>> for PropertiesBuilder<'a> {
     fn from(view: PropertyView<'a>) -> Self {
-        Self { values: view.values.map(Cow::Borrowed) }
+        let value = |property| Cow::Borrowed(view.raw_value(property).unwrap_or_default());
+        Self { values: Property::ALL.map(value) }
     }
 }
 

@@ -13,18 +13,21 @@ pub(crate) type Short = ();
 pub(crate) type Read<'a, T> = IResult<&'a [u8], T, Short>;
 
 /// A short string's bytes (spec 4.2.5.3).
+#[inline]
 pub(crate) fn short_string(input: &[u8]) -> Read<'_, &[u8]> {
     let (rest, length) = be_u8(input)?;
     take(length)(rest)
 }
 
 /// A long string's bytes, or a table's content (spec 4.2.5.3, 4.2.5.5).
+#[inline]
 pub(crate) fn long_string(input: &[u8]) -> Read<'_, &[u8]> {
     let (rest, length) = be_u32(input)?;
     take(length)(rest)
 }
 
 /// How many bytes of `whole` come before `rest`, its tail.
+#[inline]
 pub(crate) fn offset_of(whole: &[u8], rest: &[u8]) -> usize {
     whole.len().saturating_sub(rest.len())
 }

@@ -1,5 +1,6 @@
 //! The tokio shell and the binary leveret.
 
+pub mod admin;
 pub mod alarm;
 pub mod clock;
 pub mod config;
@@ -8,6 +9,7 @@ pub mod control;
 pub mod definitions;
 pub mod listener;
 pub mod log;
+pub mod node;
 pub mod seams;
 pub mod server;
 pub mod telemetry;

@@ -84,6 +84,12 @@ impl PasswordHash {
         }
     }
 
+    /// Salt and hash as RabbitMQ lays them out; empty if no password works.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.parts().1
+    }
+
     /// Kind and bytes for storage.
     pub(crate) fn parts(&self) -> (u8, &[u8]) {
         match self {

@@ -12,7 +12,7 @@ use super::{Actor, Broker};
 use crate::seams::{Seams, SharedRw};
 
 /// Arguments of a declaration or binding. What the wire could carry fits.
-pub(super) fn arguments(table: &FieldTable) -> Result<Arguments, BrokerError> {
+pub(crate) fn arguments(table: &FieldTable) -> Result<Arguments, BrokerError> {
     Arguments::from_amqp(table).map_err(|error| BrokerError::new(error.reply_code(), error.to_string()))
 }
 

@@ -20,6 +20,7 @@ use leveret_storage::Position;
 
 pub use connections::{ChannelSummary, ConnectionDetails, ConnectionEntry};
 pub use definitions::DefinitionRecord;
+pub(crate) use exchanges::arguments;
 pub use queues::DeclaredQueue;
 
 use crate::boot::Booted;

@@ -156,6 +156,27 @@ impl<S: Seams> Broker<S> {
         Ok((removed.position, removed.ready))
     }
 
+    /// Deletes a queue whoever owns it, as an operator does; None if it is not there.
+    ///
+    /// # Errors
+    /// 406 for `if_unused` and `if_empty`; nothing changed then.
+    pub fn force_delete_queue(
+        &self,
+        vhost: &Vhost<S>,
+        name: &QueueName,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<Option<u64>, BrokerError> {
+        let Some(queue) = vhost.queue(name) else { return Ok(None) };
+        let removed = vhost.topology.write(|topology| {
+            let (ready, consumers) = queue.with(|cell| (cell.totals().ready, cell.consumer_count() as u64));
+            topology.check_deletable(name, (if_empty, ready), (if_unused, consumers))?;
+            Ok::<_, BrokerError>(self.remove(vhost, topology, &queue))
+        })?;
+        removed.tell_consumers();
+        Ok(Some(removed.ready))
+    }
+
     /// Takes a queue out of its vhost. The topology is locked by the caller.
     fn remove(&self, vhost: &Vhost<S>, topology: &mut Topology, queue: &QueueRef<S>) -> Removed<S> {
         let effects = topology.remove_queue(queue.id);

@@ -1,5 +1,7 @@
 //! basic.consume, cancel, get and the channel's prefetch.
 
+use std::sync::Arc;
+
 use leveret_core::BrokerError;
 use leveret_core::channel::ConsumerKind;
 use leveret_core::names::ConsumerTag;
@@ -8,7 +10,8 @@ use leveret_storage::Position;
 
 use super::Session;
 use super::reply_to::REPLY_TO;
-use crate::cell::{ConsumerHandle, ConsumerTerms};
+use crate::broker::arguments;
+use crate::cell::{ConsumerDetails, ConsumerHandle, ConsumerTerms};
 use crate::erlang;
 use crate::queue::QueueRef;
 use crate::seams::Seams;
@@ -71,8 +74,18 @@ impl<S: Seams> Session<S> {
             let deliveries = outbox.channels.entry(number).or_default();
             deliveries.add_consumer(queue.clone(), key, tag.clone(), no_ack, prefetch)
         });
-        let handle =
-            ConsumerHandle { outbox: self.outbox.clone(), channel: number, origin, tag: tag.clone(), no_ack };
+        let handle = ConsumerHandle {
+            outbox: self.outbox.clone(),
+            channel: number,
+            origin,
+            tag: tag.clone(),
+            no_ack,
+            details: Arc::new(ConsumerDetails {
+                connection: self.id,
+                prefetch,
+                arguments: arguments(&consume.arguments)?,
+            }),
+        };
         let added =
             queue.with(|cell| cell.add_consumer(queue, key, handle, ConsumerTerms { priority, exclusive }));
         if let Err(error) = added {

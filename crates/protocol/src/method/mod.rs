@@ -55,6 +55,7 @@ impl Method<'_> {
 /// [`DecodeErrorKind::UnknownMethod`] (540) for ids that no method has; 501 for arguments that are cut
 /// short, left over or, in a cold method, not UTF-8, and for tables beyond the bounds. The error carries
 /// class and method.
+#[inline]
 pub fn decode_method(payload: &[u8]) -> Result<Method<'_>, DecodeError> {
     let Some((&[class_high, class_low, method_high, method_low], arguments)) =
         payload.split_first_chunk::<4>()
@@ -70,6 +71,7 @@ pub fn decode_method(payload: &[u8]) -> Result<Method<'_>, DecodeError> {
     }
 }
 
+#[inline(never)]
 fn decode_cold<'a>(
     class: u16,
     method: u16,
@@ -97,6 +99,7 @@ pub fn qos_prefetch_size(payload: &[u8]) -> u32 {
 }
 
 /// `bytes` within what a short string can hold.
+#[inline]
 pub(crate) fn clip_short(bytes: &[u8]) -> &[u8] {
     bytes.get(..SHORT_STRING_BYTES).unwrap_or(bytes)
 }

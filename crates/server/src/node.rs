@@ -1,0 +1,130 @@
+//! One node: the broker with its listeners, alarms and management, from start to stop.
+
+use std::sync::Arc;
+
+use leveret_core::admin::{Admin, Listener};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::admin::BrokerAdmin;
+use crate::alarm::Alarms;
+use crate::clock::Clock;
+use crate::config::{BindAddress, Config};
+use crate::control::{ControlSocket, serve_control, serve_http};
+use crate::listener::{
+    ConnectionGate, ConnectionPermit, accept_loop, bind, canonical, raise_descriptor_limit,
+};
+use crate::server::{Server, ServerError};
+
+/// Runs a node until it is asked to stop, by SIGTERM, SIGINT or management.
+///
+/// # Errors
+/// [`ServerError`]: why it did not start, or what it could not flush.
+pub async fn run(config: Config) -> Result<(), ServerError> {
+    let clock = Clock::start();
+    let descriptors = raise_descriptor_limit();
+    let server = Server::start(&config, clock)?;
+    let alarms = Alarms::new(config.memory_watermark, config.disk_free_limit, config.data_dir.clone());
+    let gate = ConnectionGate::new(descriptors);
+    let stop = Arc::new(Notify::new());
+    let amqp = bind_all(&config.amqp, "AMQP")?;
+    let http = bind_all(&config.http, "HTTP")?;
+    let control =
+        ControlSocket::bind(&config.data_dir).map_err(ServerError::system("open the control socket"))?;
+    let admin: Arc<dyn Admin> = Arc::new(BrokerAdmin {
+        broker: Arc::clone(&server.broker),
+        alarms: Arc::clone(&alarms),
+        gate: Arc::clone(&gate),
+        listeners: described(&amqp, "amqp").chain(described(&http, "http")).collect(),
+        config,
+        descriptors,
+        stop: Arc::clone(&stop),
+        clock,
+    });
+    let mut services = JoinSet::new();
+    services.spawn(watch_alarms(Arc::clone(&alarms), Arc::clone(&server.broker)));
+    services.spawn(alarms.run());
+    services.spawn(serve_control(control, Arc::clone(&admin)));
+    for listener in http {
+        services.spawn(serve_http(listener, Arc::clone(&admin)));
+    }
+    let server = Arc::new(server);
+    let mut accepting = JoinSet::new();
+    for listener in amqp {
+        let server = Arc::clone(&server);
+        let on_accept = move |stream: TcpStream, _peer, permit| serve(&server, stream, permit);
+        accepting.spawn(accept_loop(listener, Arc::clone(&gate), on_accept));
+    }
+    tracing::info!("ready");
+    stop_asked(&stop).await?;
+    tracing::info!("stopping");
+    accepting.shutdown().await;
+    let Some(server) = Arc::into_inner(server) else {
+        return Err(ServerError::Setting("connections are still being accepted".to_owned()));
+    };
+    server.stop().await?;
+    services.shutdown().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn bind_all(addresses: &[BindAddress], what: &str) -> Result<Vec<TcpListener>, ServerError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let bound = bind(address).map_err(ServerError::system(format!("listen for {what}")))?;
+        for listener in bound {
+            if let Ok(local) = listener.local_addr() {
+                tracing::info!("listening for {what} on {}", canonical(local));
+            }
+            listeners.push(listener);
+        }
+    }
+    Ok(listeners)
+}
+
+fn described(listeners: &[TcpListener], protocol: &'static str) -> impl Iterator<Item = Listener> {
+    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+    let described: Vec<Listener> =
+        addresses.map(|a| Listener { protocol, ip_address: a.ip(), port: a.port() }).collect();
+    described.into_iter()
+}
+
+fn serve(server: &Server, stream: TcpStream, permit: ConnectionPermit) {
+    let permit = Arc::new(parking_lot::Mutex::new(permit));
+    let opened = Arc::clone(&permit);
+    match server.connection(stream, Box::new(move || opened.lock().authenticated())) {
+        Ok(connection) => {
+            tokio::spawn(async move {
+                connection.await;
+                drop(permit);
+            });
+        }
+        // The client was gone before it was served.
+        Err(error) => tracing::debug!("a client went away: {error}"),
+    }
+}
+
+/// Hands every change of the alarms on to the connections.
+async fn watch_alarms(alarms: Arc<Alarms>, broker: Arc<leveret_engine::Broker<crate::seams::Shell>>) {
+    let mut changes = alarms.subscribe();
+    loop {
+        let state = *changes.borrow_and_update();
+        broker.set_alarms(state.memory, state.disk);
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn stop_asked(stop: &Notify) -> Result<(), ServerError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::system("wait for SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::system("wait for SIGINT"))?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = stop.notified() => {}
+    }
+    Ok(())
+}
