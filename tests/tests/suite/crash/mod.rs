@@ -23,7 +23,7 @@ use leveret_tests::{
 use load::{Load, route};
 
 /// Cycles of the commit tier.
-const FEW_CYCLES: u32 = 4;
+const FEW_CYCLES: u32 = 8;
 /// Messages confirmed in each cycle before its kill: 50 cycles make more than 100,000.
 const CONFIRMS_A_CYCLE: u64 = 2_100;
 

@@ -103,6 +103,14 @@ pub(super) const CASES: &[Case] = &[
         s.one_answer();
         s.ask(channel::open());
     }),
+    ("channel.close: crossing the broker's own, both answered", |s| {
+        s.open();
+        s.ask(queue::declare("missing", queue::PASSIVE, &Table::default()));
+        s.send(1, channel::close());
+        s.one_answer();
+        s.send(1, channel::close_ok());
+        s.ask(channel::open());
+    }),
     ("channel.close: cut short", |s| {
         s.open();
         s.ask(Writer::method(20, 40).u16(200).done());
