@@ -64,13 +64,6 @@ fn read_publish(mut bytes: &[u8]) -> bool {
 }
 
 fn main() {
-    let _w = writeln!(
-        std::io::stdout(),
-        "Method {} View {} Err {}",
-        size_of::<Method<'_>>(),
-        size_of::<PropertyView<'_>>(),
-        size_of::<leveret_protocol::DecodeError>()
-    );
     let plain = b"\x10\x00\x02".to_vec();
     let rich = rich_properties();
     for (named, properties) in [("delivery mode only", &plain), ("rich properties", &rich)] {

@@ -162,7 +162,7 @@ fn frame_text(frame: &[u8], payload: &[u8], reason: &str) -> String {
 }
 
 /// RabbitMQ's text for a frame that came at the wrong time or place.
-fn frame_words(octet: u8, payload: &[u8]) -> String {
+pub fn frame_words(octet: u8, payload: &[u8]) -> String {
     let (which, shown) = match payload.get(..SHOWN_OCTETS) {
         Some(first) if payload.len() > SHOWN_OCTETS => ("first 16 octets", first),
         _ => ("all octets", payload),
