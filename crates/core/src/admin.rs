@@ -476,6 +476,11 @@ pub trait Admin: Send + Sync {
     /// The broker itself.
     fn node_status(&self) -> NodeStatus;
 
+    /// The broker's name; cheap, since it stands in almost every answer.
+    fn node_name(&self) -> String {
+        self.node_status().name
+    }
+
     /// What ran short; cheap, for health checks.
     fn alarms(&self) -> Vec<Alarm>;
 

@@ -14,7 +14,7 @@ pub(crate) fn list_all(request: &Request<'_>) -> Result<Answer, ApiError> {
     let mut channels = request.admin.channels();
     channels.retain(|view| request.caller.sees_connection_of(&view.channel.user));
     channels.sort_by(|left, right| order(left).cmp(&order(right)));
-    let node = request.admin.node_status().name;
+    let node = request.admin.node_name();
     let items = channels.iter().map(|view| channel_json(view, &node)).collect();
     Ok(Answer::Ok(list(request, items)?))
 }

@@ -15,7 +15,7 @@ pub(crate) fn list_all(request: &Request<'_>) -> Result<Answer, ApiError> {
     connections.sort_by(|left, right| {
         (&left.vhost, &left.peer.connection_name).cmp(&(&right.vhost, &right.peer.connection_name))
     });
-    let node = request.admin.node_status().name;
+    let node = request.admin.node_name();
     let style = request.argument_style();
     let items = connections.iter().map(|connection| connection_json(connection, &node, style)).collect();
     Ok(Answer::Ok(list(request, items)?))
@@ -32,7 +32,7 @@ pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
     if !connection.user.as_deref().is_some_and(|user| request.caller.sees_connection_of(user)) {
         return Err(ApiError::NotAuthorised("User not authorised to access object"));
     }
-    let node = request.admin.node_status().name;
+    let node = request.admin.node_name();
     Ok(Answer::Ok(single(request, connection_json(&connection, &node, request.argument_style()))))
 }
 

@@ -22,7 +22,7 @@ fn list_consumers(request: &Request<'_>, vhost: Option<&str>) -> Result<Answer, 
     let mut consumers = request.admin.consumers(vhost);
     consumers.retain(|consumer| request.caller.sees_connection_of(&consumer.channel.user));
     consumers.sort_by(|left, right| order(left).cmp(&order(right)));
-    let node = request.admin.node_status().name;
+    let node = request.admin.node_name();
     let style = request.argument_style();
     let items = consumers.iter().map(|consumer| consumer_json(consumer, &node, style)).collect();
     Ok(Answer::Ok(list(request, items)?))

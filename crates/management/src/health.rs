@@ -19,7 +19,7 @@ fn check(request: &Request<'_>, reason: &str) -> Answer {
     if alarms.is_empty() {
         return Answer::Ok(json!({"status": "ok"}));
     }
-    let node = request.admin.node_status().name;
+    let node = request.admin.node_name();
     let alarms: Vec<Value> =
         alarms.iter().map(|alarm| json!({"node": node, "resource": alarm.as_str()})).collect();
     Answer::Unavailable(json!({"status": "failed", "reason": reason, "alarms": alarms}))

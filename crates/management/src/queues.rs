@@ -23,7 +23,7 @@ fn list_queues(request: &Request<'_>, vhost: Option<&str>) -> Result<Answer, Api
     let mut queues = request.admin.queues(vhost);
     queues.retain(|queue| request.caller.sees_vhost(&queue.vhost));
     queues.sort_by(|left, right| (&left.vhost, &left.name).cmp(&(&right.vhost, &right.name)));
-    let node = request.admin.node_status().name;
+    let node = request.admin.node_name();
     let style = request.argument_style();
     let items = queues.iter().map(|queue| queue_json(queue, &node, style).into()).collect();
     Ok(Answer::Ok(list(request, items)?))
@@ -32,7 +32,7 @@ fn list_queues(request: &Request<'_>, vhost: Option<&str>) -> Result<Answer, Api
 pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
     let (vhost, name) = (request.part(0)?, request.part(1)?);
     let queue = request.admin.queue(vhost, name).ok_or(ApiError::NotFound)?;
-    let node = request.admin.node_status().name;
+    let node = request.admin.node_name();
     let style = request.argument_style();
     let consumers: Vec<Value> = request
         .admin

@@ -62,24 +62,18 @@ impl Service {
             Found::OtherMethods(methods) => return refuse(&ApiError::MethodNotAllowed(methods)),
             Found::Nothing => return refuse(&ApiError::NotFound),
         };
-        let answer = self.answer(route, path, parts, body, peer).await;
-        let mut response = match answer {
-            Ok(Answer::Ok(value)) => json_response(StatusCode::OK, &value),
-            Ok(Answer::Unavailable(value)) => json_response(StatusCode::SERVICE_UNAVAILABLE, &value),
-            Ok(Answer::Done) => with_status(StatusCode::NO_CONTENT),
+        let mut response = match self.answer(route, path, parts, body, peer).await {
+            Ok(response) => response,
             Err(error) => refuse(&error),
         };
         if head {
-            let length = response.headers().get(header::CONTENT_LENGTH).cloned();
             *response.body_mut() = Body::empty();
-            if let Some(length) = length {
-                response.headers_mut().insert(header::CONTENT_LENGTH, length);
-            }
         }
         response
     }
 
-    /// Checks login and right before a byte of the body is read; asks the broker on a thread that may block.
+    /// Checks login and right before a byte of the body is read. The broker is asked, and its answer written, on
+    /// threads that may block; their number is bounded, and none waits for a client.
     async fn answer(
         &self,
         route: &'static Route,
@@ -87,37 +81,47 @@ impl Service {
         parts: Parts,
         body: Body,
         peer: Option<IpAddr>,
-    ) -> Result<Answer, ApiError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| ApiError::Internal)?;
+    ) -> Result<Response, ApiError> {
         let (admin, face) = (Arc::clone(&self.admin), self.face);
         let headers = parts.headers.clone();
-        let (caller, path) = blocking(move || {
-            let caller = match face {
-                Face::Control => Caller::Owner,
-                Face::Tcp => log_in(&*admin, &headers, peer)?,
-            };
-            authorise(&*admin, &caller, route.access, path.first_mut())?;
-            Ok((caller, path))
-        })
-        .await?;
+        let (caller, path) = self
+            .blocking(move || {
+                let caller = match face {
+                    Face::Control => Caller::Owner,
+                    Face::Tcp => log_in(&*admin, &headers, peer)?,
+                };
+                authorise(&*admin, &caller, route.access, path.first_mut())?;
+                Ok((caller, path))
+            })
+            .await?;
         let body =
             if parts.method == Method::PUT { read_body(body).await? } else { Value::Object(Map::new()) };
         let admin = Arc::clone(&self.admin);
-        blocking(move || {
-            let _permit = permit;
-            let reason =
-                parts.headers.get("x-reason").and_then(|reason| reason.to_str().ok()).map(str::to_owned);
+        self.blocking(move || {
+            let reason = parts.headers.get("x-reason");
+            let reason = reason.and_then(|reason| reason.to_str().ok()).map(str::to_owned);
             let query = parse_query(parts.uri.query().unwrap_or_default());
-            (route.handler)(&Request { admin: &*admin, caller, path, query, body, reason })
+            let request = Request { admin: &*admin, caller, path, query, body, reason };
+            Ok(match (route.handler)(&request)? {
+                Answer::Ok(value) => json_response(StatusCode::OK, &value),
+                Answer::Unavailable(value) => json_response(StatusCode::SERVICE_UNAVAILABLE, &value),
+                Answer::Done => with_status(StatusCode::NO_CONTENT),
+            })
         })
         .await
     }
-}
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(ApiError::Internal))
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| ApiError::Internal)?;
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or(Err(ApiError::Internal))
+    }
 }
 
 /// An empty body, `null` and `undefined` count as `{}`, as in RabbitMQ.

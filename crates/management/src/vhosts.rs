@@ -13,7 +13,7 @@ pub(crate) fn list_all(request: &Request<'_>) -> Result<Answer, ApiError> {
     let mut vhosts = request.admin.vhosts();
     vhosts.retain(|vhost| request.caller.may_monitor() || request.caller.sees_vhost(&vhost.name));
     vhosts.sort_by(|left, right| left.name.cmp(&right.name));
-    let node = request.admin.node_status().name;
+    let node = request.admin.node_name();
     let items = vhosts.iter().map(|vhost| vhost_json(request, vhost, &node)).collect();
     Ok(Answer::Ok(list(request, items)?))
 }
@@ -22,7 +22,7 @@ pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
     let name = request.part(0)?;
     let vhost =
         request.admin.vhosts().into_iter().find(|vhost| vhost.name == name).ok_or(ApiError::NotFound)?;
-    let node = request.admin.node_status().name;
+    let node = request.admin.node_name();
     Ok(Answer::Ok(single(request, vhost_json(request, &vhost, &node))))
 }
 
