@@ -13,6 +13,7 @@ mod child;
 mod grammar;
 mod oracle;
 mod parent;
+mod plain;
 mod planted;
 
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
-//! Judges one input: what the decoder made of it against what this file, written apart from it, expects.
+//! Judges one input: what the decoder made of it against what it should have made.
 //!
-//! - A frame is what a plain reading of the spec says, to the byte, and so is a refusal.
+//! - A frame, a method and properties are accepted or refused as [`plain`] says, which reads them apart.
 //! - A method that is accepted is what amq-protocol reads; written again, it is read as the same.
 //! - A content's bodies never exceed the size that its header announced.
 //! - Accepted headers can be walked, converted and written back unchanged.
@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 
 use amq_protocol::protocol::parse_class;
-use leveret_protocol::constants::FRAME_END;
 use leveret_protocol::content::ContentAssembler;
 use leveret_protocol::encode::encode_method;
 use leveret_protocol::field_table::FieldValue;
@@ -19,7 +18,8 @@ use leveret_protocol::properties::{PropertiesBuilder, PropertyView, parse_conten
 use leveret_protocol::testing::reader::{Decoder, Ending, Reader};
 
 use crate::grammar::Input;
-use crate::planted::Planted;
+use crate::plain::{self, Plain};
+use crate::planted::{Plant, Planted};
 
 /// Methods up to this size are compared with amq-protocol, which copies all it reads.
 const COMPARED_BYTES: usize = 2048;
@@ -52,7 +52,7 @@ fn judge_frame(
     max_frame_bytes: u32,
     channels: &mut BTreeMap<u16, Channel>,
 ) -> Result<Option<usize>, String> {
-    let expected = plain_frame(rest, max_frame_bytes);
+    let expected = plain::frame(rest, max_frame_bytes);
     let (frame, bytes) = match (decoder.frame(rest, max_frame_bytes), expected) {
         (Ok(Some(taken)), Plain::Whole(bytes)) if taken.1 == bytes => taken,
         (Ok(None), Plain::Cut) => return Ok(None),
@@ -75,36 +75,14 @@ fn judge_frame(
     Ok(goes_on.then_some(bytes))
 }
 
-/// What a plain reading of the spec says of the first bytes.
-#[derive(Debug, PartialEq, Eq)]
-enum Plain {
-    Whole(usize),
-    Cut,
-    Wrong,
-}
-
-fn plain_frame(bytes: &[u8], max_frame_bytes: u32) -> Plain {
-    if bytes.len() < 7 {
-        return Plain::Cut;
-    }
-    let payload_bytes = bytes[3..7].iter().fold(0usize, |size, byte| (size << 8) | usize::from(*byte));
-    if payload_bytes as u64 > u64::from(max_frame_bytes) {
-        return Plain::Wrong;
-    }
-    if bytes.len() < payload_bytes + 8 {
-        return Plain::Cut;
-    }
-    let heartbeat = bytes[0] == 8;
-    let known = matches!(bytes[0], 1..=3) || (heartbeat && payload_bytes == 0);
-    if known && bytes[payload_bytes + 7] == FRAME_END {
-        Plain::Whole(payload_bytes + 8)
-    } else {
-        Plain::Wrong
-    }
-}
-
 fn judge_method(decoder: Planted, frame: Frame<'_>, channel: &mut Channel) -> Result<bool, String> {
-    let Ok(method) = decoder.method(frame.payload) else { return Ok(false) };
+    let decoded = decoder.method(frame.payload);
+    // That fault is to be found by the overflow alone, which proves that overflows are found.
+    let overflow_wanted = decoder.0 == Some(Plant::UnboundedRecursion);
+    if !overflow_wanted && decoded.is_ok() != plain::is_method(frame.payload) {
+        return Err(format!("a plain reading judges a method otherwise than {decoded:?}"));
+    }
+    let Ok(method) = decoded else { return Ok(false) };
     if frame.payload.get(..4) != Some(&ids(&method)) {
         return Err("a method has other ids than its payload".to_owned());
     }
@@ -139,7 +117,11 @@ fn judge_header(frame: Frame<'_>, channel: &mut Channel) -> Result<bool, String>
     }
     channel.announced = header.body_size;
     channel.received = 0;
-    let Ok(view) = PropertyView::parse(header.properties) else { return Ok(false) };
+    let view = PropertyView::parse(header.properties);
+    if view.is_ok() != plain::is_properties(header.properties) {
+        return Err(format!("a plain reading judges properties otherwise than {view:?}"));
+    }
+    let Ok(view) = view else { return Ok(false) };
     if let Some(table) = view.headers_table() {
         let mut walked = 0usize;
         table.iter().for_each(|(name, value)| walked += 1 + name.len() + value_bytes(&value));
