@@ -291,6 +291,33 @@ def test_large_and_small_bodies_interleave_over_channels(scenario):
     scenario.run(script)
 
 
+def test_recover_ok_comes_before_the_redeliveries(scenario):
+    # lapin throws away what it has buffered when recover-ok comes.
+    def script(it):
+        channel = yield open_channel(it)
+        queue = yield exclusive_queue(channel)
+        events = []
+
+        def deliver(_channel, _method, _properties, body):
+            events.append(body)
+            it.check()
+
+        yield lambda done: channel.basic_consume(queue, deliver, callback=done)
+        channel.basic_publish("", queue, b"1")
+        channel.basic_publish("", queue, b"2")
+        yield it.wait(lambda: len(events) == 2)
+
+        def recovered(_frame):
+            events.append("ok")
+            it.check()
+
+        channel.basic_recover(requeue=True, callback=recovered)
+        yield it.wait(lambda: len(events) == 5)
+        assert events == [b"1", b"2", "ok", b"1", b"2"]
+
+    scenario.run(script)
+
+
 def test_broker_cancels_a_consumer_of_a_deleted_queue(scenario):
     def script(it):
         channel = yield open_channel(it)
