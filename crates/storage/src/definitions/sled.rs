@@ -15,6 +15,7 @@ use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sled::{Batch, Db};
 
@@ -26,6 +27,10 @@ use crate::record::Position;
 const FLUSH_BYTES: usize = 64 << 10;
 /// What sled writes beside key and value, roughly.
 const ENTRY_OVERHEAD: usize = 64;
+/// The data directory is ours alone, so the lock can only be held by threads of sled's that still finish
+/// for a handle this process has just dropped.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 const SUMMARY_KEY: &[u8] = b"s";
 const ENTRY_PREFIX: u8 = b'e';
 const FORMAT: u8 = 1;
@@ -76,8 +81,16 @@ impl SledCheckpoint {
 
     fn open(&mut self) -> Result<(), StorageError> {
         let config = sled::Config::new().path(&self.folder).flush_every_ms(None).cache_capacity(8 << 20);
-        self.db = Some(config.open().map_err(|error| self.failed(error))?);
-        Ok(())
+        for _ in 0..LOCK_TRIES {
+            match config.open() {
+                Err(error) if is_lock(&error) => std::thread::sleep(LOCK_PAUSE),
+                opened => {
+                    self.db = Some(opened.map_err(|error| self.failed(error))?);
+                    return Ok(());
+                }
+            }
+        }
+        Err(self.failed("its lock is held"))
     }
 
     fn db(&self) -> Result<&Db, StorageError> {
@@ -257,6 +270,10 @@ impl DefinitionCheckpoint for SledCheckpoint {
     }
 }
 
+fn is_lock(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
 fn entry_key(name: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(name.len() + 1);
     key.push(ENTRY_PREFIX);
@@ -307,4 +324,19 @@ fn sync_tree(folder: &Path) -> io::Result<()> {
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_held_is_waited_for_and_then_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let [mut first, mut second] = [(); 2].map(|()| SledCheckpoint::new(folder.path().join("s"), [1; 16]));
+        first.reset(&Definitions::default()).unwrap();
+        assert!(second.load().unwrap_err().to_string().contains("its lock is held"));
+        drop(first);
+        assert_eq!(second.load().unwrap(), Some(Definitions::default()));
+    }
 }
