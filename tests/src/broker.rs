@@ -25,6 +25,8 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     /// Another executable than the usual one.
     pub binary: Option<PathBuf>,
+    /// Open file descriptors that the process may have at most; the system's limit when `None`.
+    pub descriptors: Option<u64>,
 }
 
 impl Options {
@@ -123,10 +125,16 @@ impl Broker {
 
     fn command(&self, data_dir: &Path, amqp: SocketAddr, http: SocketAddr) -> Command {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a log file");
-        let mut command = Command::new(match &self.options.binary {
-            Some(path) => path,
-            None => binary::leveret(),
-        });
+        let binary = self.options.binary.as_deref().unwrap_or_else(|| binary::leveret());
+        let mut command = match self.options.descriptors {
+            // The shell becomes the broker, so the process id stays.
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                shell.arg("-c").arg(format!("ulimit -n {limit} && exec \"$0\" \"$@\"")).arg(binary);
+                shell
+            }
+            None => Command::new(binary),
+        };
         command
             .current_dir(self.folder.path())
             .stdin(Stdio::null())

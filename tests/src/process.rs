@@ -26,16 +26,6 @@ pub fn open_descriptors(pid: u32) -> usize {
     folder.count()
 }
 
-/// Sets the soft and hard limit of open file descriptors of a running process.
-///
-/// # Panics
-/// When the system refuses.
-pub fn limit_descriptors(pid: u32, limit: u64) {
-    use rustix::process::{Resource, Rlimit, prlimit};
-    let new = Rlimit { current: Some(limit), maximum: Some(limit) };
-    prlimit(Some(pid_of(pid)), Resource::Nofile, new).expect("a new limit of descriptors");
-}
-
 /// Lets this process open as many descriptors as the system allows it.
 ///
 /// # Panics
