@@ -13,6 +13,7 @@ use leveret_core::access::Resource;
 use leveret_core::names::UserName;
 use leveret_protocol::field_table::{FieldTable, FieldValue};
 use leveret_protocol::properties::{PropertiesBuilder, Property, PropertyView};
+use leveret_routing::erlang_term::type_name;
 use leveret_routing::{ExchangeKey, Publication, Routes};
 
 use crate::broker::Broker;
@@ -237,35 +238,13 @@ fn extra_keys<'a>(headers: &FieldTable<'a>) -> Result<Vec<&'a [u8]>, BrokerError
                 keys.extend(array.iter().filter_map(|value| value.as_long_string()));
             }
             Some(other) => {
-                let kind = field_type_name(&other);
+                let kind = type_name(&other);
                 let text = format!("invalid message: {{unacceptable_type_in_header,\"{name}\",{kind}}}");
                 return Err(BrokerError::precondition_failed(text));
             }
         }
     }
     Ok(keys)
-}
-
-fn field_type_name(value: &FieldValue<'_>) -> &'static str {
-    match value {
-        FieldValue::Bool(_) => "bool",
-        FieldValue::I8(_) => "byte",
-        FieldValue::U8(_) => "unsignedbyte",
-        FieldValue::I16(_) => "short",
-        FieldValue::U16(_) => "unsignedshort",
-        FieldValue::I32(_) => "signedint",
-        FieldValue::U32(_) => "unsignedint",
-        FieldValue::I64(_) => "long",
-        FieldValue::F32(_) => "float",
-        FieldValue::F64(_) => "double",
-        FieldValue::Decimal { .. } => "decimal",
-        FieldValue::LongString(_) => "longstr",
-        FieldValue::Bytes(_) => "binary",
-        FieldValue::Timestamp(_) => "timestamp",
-        FieldValue::Array(_) => "array",
-        FieldValue::Table(_) => "table",
-        FieldValue::Void => "void",
-    }
 }
 
 /// reply-to, user-id and expiration, in RabbitMQ's order; the properties as they go on, if they changed.

@@ -197,9 +197,6 @@ impl Connection {
             (Phase::Running, M::UpdateSecret(update)) => {
                 Ok(Ask::UpdateSecret { secret: update.new_secret.as_bytes().to_vec() })
             }
-            (Phase::Running, _) => {
-                Err(BrokerError::command_invalid("unexpected method in connection state running"))
-            }
             (phase, _) => Err(BrokerError::new(
                 reply_code::CHANNEL_ERROR,
                 format!("unexpected method in connection state {}", phase_name(phase)),

@@ -210,10 +210,10 @@ impl<S: Seams> Broker<S> {
         }
     }
 
-    /// One line for an error of a client.
+    /// One line for an error of a client: a warning, since the broker goes on and no operator must act.
     pub(crate) fn report(&self, peer: &Peer, user: Option<&UserName>, channel: u16, error: &BrokerError) {
         let user = user.map_or("", UserName::as_str);
-        tracing::error!(connection = %peer.connection_name(), user, channel, "{error}");
+        tracing::warn!(connection = %peer.connection_name(), user, channel, "{error}");
     }
 
     /// Tells the log exactly what was delivered, at a clean stop after all connections ended.

@@ -6,6 +6,7 @@ use leveret_core::names::QueueName;
 use leveret_core::queue::Consumer;
 use leveret_core::vhost::{QueueDeclaration, Vhost as Topology, strip_line_breaks};
 use leveret_protocol::amqp::queue;
+use leveret_protocol::field_table::FieldValue;
 use leveret_storage::Position;
 
 use super::exchanges::arguments;
@@ -75,6 +76,10 @@ impl<S: Seams> Broker<S> {
             auto_delete: m.auto_delete,
             arguments: arguments(&m.arguments)?,
         };
+        if server_named && declaration.arguments.get("x-queue-type").is_some_and(|t| is_quorum(&t)) {
+            let text = "Cannot declare a server-named queue for type rabbit_quorum_queue";
+            return Err(BrokerError::precondition_failed(text));
+        }
         let new_id = self.next_queue_id(m.durable && !m.exclusive);
         let (id, position) = self.as_caller(actor, |caller| {
             actor.vhost.topology.write(|topology| {
@@ -210,4 +215,8 @@ impl<S: Seams> Broker<S> {
             removed.tell_consumers();
         }
     }
+}
+
+fn is_quorum(queue_type: &FieldValue<'_>) -> bool {
+    queue_type.as_long_string() == Some(b"quorum")
 }

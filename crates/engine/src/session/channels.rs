@@ -6,18 +6,25 @@ use leveret_core::names::QueueName;
 use leveret_protocol::amqp::{AMQPClass, channel};
 use leveret_protocol::constants::reply_code;
 
+use super::held::HeldReplies;
 use super::{Session, SessionChannel};
 use crate::broker::ChannelSummary;
 use crate::seams::Seams;
 
 impl<S: Seams> Session<S> {
-    /// channel.open. A channel that the broker is closing may be opened anew at once, as in RabbitMQ.
+    /// channel.open. On a channel that the broker is closing it is ignored like all else, as in RabbitMQ.
     pub(super) fn open_channel(&mut self, number: u16) -> Result<(), BrokerError> {
-        if self.channels.get(&number).is_some_and(|channel| !channel.core.closing) {
-            return Err(BrokerError::new(reply_code::CHANNEL_ERROR, "second 'channel.open' seen"));
+        let mut held = HeldReplies::default();
+        match self.channels.get_mut(&number) {
+            None => {}
+            // The client has its close-ok to come, and may open the channel anew behind it.
+            Some(before) if before.leaving => held = std::mem::take(&mut before.held),
+            Some(before) if before.core.closing && !before.crossed => return Ok(()),
+            Some(_) => {
+                return Err(BrokerError::new(reply_code::CHANNEL_ERROR, "second 'channel.open' seen"));
+            }
         }
-        // Replies of the channel before it that still wait for the log go first.
-        let held = self.channels.remove(&number).map(|before| before.held).unwrap_or_default();
+        self.channels.remove(&number);
         let (open, max) = (self.channels.len(), usize::from(self.connection.channel_max()));
         if max != 0 && open >= max {
             return Err(BrokerError::not_allowed(format!(

@@ -3,24 +3,36 @@
 use std::sync::Arc;
 
 use leveret_core::BrokerError;
+use leveret_core::arguments::Arguments;
 use leveret_core::channel::ConsumerKind;
 use leveret_core::names::ConsumerTag;
-use leveret_protocol::amqp::{AMQPClass, AMQPValue, FieldTable, basic, short_string};
+use leveret_protocol::amqp::{AMQPClass, basic, short_string};
+use leveret_routing::erlang_term::type_name;
 use leveret_storage::Position;
 
 use super::Session;
 use super::reply_to::REPLY_TO;
 use crate::broker::arguments;
 use crate::cell::{ConsumerDetails, ConsumerHandle, ConsumerTerms};
-use crate::erlang;
 use crate::queue::QueueRef;
 use crate::seams::Seams;
+
+/// What basic.consume asks for.
+struct NewConsumer {
+    tag: ConsumerTag,
+    no_ack: bool,
+    terms: ConsumerTerms,
+    arguments: Arguments,
+}
 
 impl<S: Seams> Session<S> {
     pub(super) fn consume(&mut self, number: u16, consume: basic::Consume) -> Result<(), BrokerError> {
         let Some(channel) = self.channels.get(&number) else { return Ok(()) };
         let given = consume.consumer_tag.as_str();
-        channel.core.check_consumer_tag(given)?;
+        // RabbitMQ looks at the reply consumer before the tag.
+        if consume.queue.as_str() != REPLY_TO {
+            channel.core.check_consumer_tag(given)?;
+        }
         let tag = match given {
             "" => ConsumerTag::from(format!("amq.ctag-{}", self.broker.random_name())),
             given => ConsumerTag::from(given),
@@ -40,8 +52,9 @@ impl<S: Seams> Session<S> {
         let name = self.queue_name(number, consume.queue.as_str())?;
         let queue = self.broker.queue_to_read(&self.actor()?, &name)?;
         self.check_qos(number, &queue)?;
-        let priority = priority(&consume.arguments, &queue)?;
-        self.start_consumer(number, &queue, tag, &consume, priority, ok)
+        let arguments = arguments(&consume.arguments)?;
+        let terms = ConsumerTerms { priority: priority(&arguments, &queue)?, exclusive: consume.exclusive };
+        self.start_consumer(number, &queue, NewConsumer { tag, no_ack: consume.no_ack, terms, arguments }, ok)
     }
 
     /// RabbitMQ's quorum queues refuse a channel-wide prefetch.
@@ -62,13 +75,11 @@ impl<S: Seams> Session<S> {
         &mut self,
         number: u16,
         queue: &QueueRef<S>,
-        tag: ConsumerTag,
-        consume: &basic::Consume,
-        priority: i32,
+        new: NewConsumer,
         ok: Option<AMQPClass>,
     ) -> Result<(), BrokerError> {
         let key = self.broker.next_consumer_key();
-        let (no_ack, exclusive) = (consume.no_ack, consume.exclusive);
+        let NewConsumer { tag, no_ack, terms, arguments } = new;
         let prefetch = self.channels.get(&number).map_or(0, |channel| channel.core.prefetch());
         let origin = self.outbox.with(|outbox| {
             let deliveries = outbox.channels.entry(number).or_default();
@@ -80,14 +91,9 @@ impl<S: Seams> Session<S> {
             origin,
             tag: tag.clone(),
             no_ack,
-            details: Arc::new(ConsumerDetails {
-                connection: self.id,
-                prefetch,
-                arguments: arguments(&consume.arguments)?,
-            }),
+            details: Arc::new(ConsumerDetails { connection: self.id, prefetch, arguments }),
         };
-        let added =
-            queue.with(|cell| cell.add_consumer(queue, key, handle, ConsumerTerms { priority, exclusive }));
+        let added = queue.with(|cell| cell.add_consumer(queue, key, handle, terms));
         if let Err(error) = added {
             self.outbox.with(|outbox| {
                 outbox.channels.get_mut(&number).into_iter().for_each(|deliveries| deliveries.cancel(origin));
@@ -180,25 +186,17 @@ impl<S: Seams> Session<S> {
 }
 
 /// x-priority of basic.consume.
-fn priority<S: Seams>(arguments: &FieldTable, queue: &QueueRef<S>) -> Result<i32, BrokerError> {
-    let clamp = |n: i64| i32::try_from(n.clamp(i32::MIN.into(), i32::MAX.into())).unwrap_or_default();
-    let value = match arguments.inner().get("x-priority") {
-        None => return Ok(0),
-        Some(value) => value,
-    };
-    match value {
-        AMQPValue::ShortShortInt(n) => Ok((*n).into()),
-        AMQPValue::ShortShortUInt(n) => Ok((*n).into()),
-        AMQPValue::ShortInt(n) => Ok((*n).into()),
-        AMQPValue::ShortUInt(n) => Ok((*n).into()),
-        AMQPValue::LongInt(n) => Ok(*n),
-        AMQPValue::LongUInt(n) => Ok(clamp((*n).into())),
-        AMQPValue::LongLongInt(n) => Ok(clamp(*n)),
-        other => Err(BrokerError::precondition_failed(format!(
+fn priority<S: Seams>(arguments: &Arguments, queue: &QueueRef<S>) -> Result<i32, BrokerError> {
+    let Some(value) = arguments.get("x-priority") else { return Ok(0) };
+    match value.as_i64() {
+        Some(priority) => {
+            Ok(i32::try_from(priority.clamp(i32::MIN.into(), i32::MAX.into())).unwrap_or_default())
+        }
+        None => Err(BrokerError::precondition_failed(format!(
             "invalid arg 'x-priority' for queue '{}' in vhost '{}': \"expected integer, got {}\"",
             queue.name,
             queue.vhost,
-            erlang::type_name(other)
+            type_name(&value)
         ))),
     }
 }

@@ -15,7 +15,7 @@ impl<S: Seams> Session<S> {
     /// A method frame on channel 0.
     pub(super) fn connection_method(&mut self, payload: &[u8], now: MonotonicMillis) -> Result<(), Failure> {
         let phase = self.connection.phase();
-        let method = decode_method(payload).map_err(|error| decode_failure(&error, payload, 0))?;
+        let method = decode_method(payload).map_err(|error| decode_failure(&error, payload))?;
         let ids = method.ids();
         let Method::Cold(AMQPClass::Connection(method)) = method else {
             if phase == Phase::Closing {

@@ -3,8 +3,8 @@
 use leveret_core::BrokerError;
 use leveret_core::channel::Qos;
 use leveret_protocol::amqp::{AMQPClass, access, basic, channel, confirm, exchange, queue, short_string, tx};
-use leveret_protocol::constants::reply_code;
-use leveret_protocol::error::DecodeErrorKind;
+use leveret_protocol::constants::{basic_method_id, class_id, reply_code};
+use leveret_protocol::error::{DecodeErrorKind, frame_words};
 use leveret_protocol::method::{Method, decode_method, qos_prefetch_size};
 use leveret_protocol::{DecodeError, FrameKind};
 use leveret_storage::Position;
@@ -12,51 +12,25 @@ use leveret_storage::Position;
 use super::content::content_error;
 use super::{Failure, Session, SessionChannel};
 use crate::broker::Actor;
-use crate::erlang;
 use crate::seams::Seams;
 
-/// What a method frame that cannot be read earns, in RabbitMQ's words.
-pub(super) fn decode_failure(error: &DecodeError, payload: &[u8], channel: u16) -> Failure {
-    let arguments = payload.get(4..).unwrap_or_default();
-    let explanation = match error.kind {
-        _ if payload.len() < 4 => {
-            let text = format!("type 1, {}: unknown_frame", erlang::octets(payload));
-            return Failure::new(BrokerError::new(reply_code::FRAME_ERROR, text), 0, (0, 0));
-        }
-        DecodeErrorKind::UnknownMethod => {
-            // RabbitMQ closes the socket without a word; the specification's code says what is wrong.
-            let text = format!("unknown method {}.{}", error.class_id, error.method_id);
-            let error = BrokerError::new(reply_code::COMMAND_INVALID, text);
-            return Failure::new(error, channel, (0, 0)).on_connection();
-        }
-        DecodeErrorKind::NotUtf8 => "Malformed UTF-8 in shortstr".to_owned(),
-        DecodeErrorKind::Truncated | DecodeErrorKind::TrailingBytes => {
-            format!("cannot decode {}", erlang::binary(arguments))
-        }
-        _ => error.to_string(),
-    };
-    let ids = match error.kind {
-        DecodeErrorKind::NotUtf8 => (0, 0),
-        _ => (error.class_id, error.method_id),
-    };
-    Failure::new(BrokerError::new(reply_code::FRAME_ERROR, explanation), channel, ids).on_connection()
+/// What bytes that cannot be read earn, in RabbitMQ's words; `input` is what the failed decoder was given.
+pub(super) fn decode_failure(error: &DecodeError, input: &[u8]) -> Failure {
+    let told = BrokerError::new(error.reply_code(), error.explanation(input));
+    Failure::new(told, 0, error.reply_ids())
 }
 
-/// What a content header that cannot be read earns.
-pub(super) fn header_error(_error: &DecodeError, payload: &[u8]) -> BrokerError {
-    if payload.len() < 14 {
-        let text = format!("type 2, {}: unknown_frame", erlang::octets(payload));
-        return BrokerError::new(reply_code::FRAME_ERROR, text);
+/// A content header or its properties that cannot be read.
+pub(super) fn header_failure(error: &DecodeError, input: &[u8]) -> Failure {
+    let mut failure = decode_failure(error, input);
+    if !matches!(error.kind, DecodeErrorKind::UnknownFrame(_)) {
+        (failure.class_id, failure.method_id) = PUBLISH_IDS;
     }
-    BrokerError::new(reply_code::INTERNAL_ERROR, String::new())
+    failure
 }
 
-impl Failure {
-    pub(super) fn on_connection(mut self) -> Self {
-        self.error = self.error.on_connection();
-        self
-    }
-}
+/// basic.publish, as a close names it when its content is at fault.
+const PUBLISH_IDS: (u16, u16) = (class_id::BASIC, basic_method_id::PUBLISH);
 
 impl<S: Seams> Session<S> {
     /// A method frame on a channel.
@@ -64,11 +38,15 @@ impl<S: Seams> Session<S> {
         if !self.is_open() {
             return self.before_open(FrameKind::Method, payload);
         }
-        let method = decode_method(payload).map_err(|error| decode_failure(&error, payload, number))?;
+        let method = decode_method(payload).map_err(|error| decode_failure(&error, payload))?;
         let ids = method.ids();
         let fail = |error: BrokerError| Failure::new(error, number, ids);
         if let Method::Cold(AMQPClass::Channel(channel::AMQPMethod::Open(_))) = method {
-            return self.open_channel(number).map_err(fail);
+            return self.open_channel(number).map_err(|error| match error.code {
+                // RabbitMQ names no method where it refuses one more channel.
+                reply_code::NOT_ALLOWED => Failure::new(error, number, (0, 0)),
+                _ => fail(error),
+            });
         }
         let Some(state) = self.channels.get_mut(&number) else {
             let error = BrokerError::new(reply_code::CHANNEL_ERROR, "expected 'channel.open'");
@@ -84,8 +62,7 @@ impl<S: Seams> Session<S> {
         };
         state.content.method(publish).map_err(|error| {
             // RabbitMQ names the method whose content was due.
-            let ids = (60, 40);
-            Failure::new(content_error(error), number, ids)
+            Failure::new(content_error(error), number, PUBLISH_IDS)
         })?;
         match method {
             Method::Publish(publish) if publish.immediate => {
@@ -112,11 +89,6 @@ impl<S: Seams> Session<S> {
         if !self.is_open() {
             return self.before_open(kind, payload).map(|()| None);
         }
-        if number == 0 {
-            let text = format!("type {}, {}", kind.octet(), erlang::octets(payload));
-            let error = BrokerError::new(reply_code::UNEXPECTED_FRAME, text);
-            return Err(Failure::new(error, 0, (0, 0)));
-        }
         match self.channels.get_mut(&number) {
             Some(state) if state.core.closing => Ok(None),
             Some(state) => Ok(Some(state)),
@@ -133,7 +105,7 @@ impl<S: Seams> Session<S> {
         if self.connection.phase() == leveret_core::connection::Phase::Closing {
             return Ok(());
         }
-        let text = format!("type {}, {}", kind.octet(), erlang::octets(payload));
+        let text = frame_words(kind.octet(), payload);
         Err(Failure::new(BrokerError::new(reply_code::UNEXPECTED_FRAME, text), 0, (0, 0)))
     }
 
@@ -144,6 +116,9 @@ impl<S: Seams> Session<S> {
             Method::Cold(AMQPClass::Channel(channel::AMQPMethod::Close(_))) => {
                 let close_ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
                 self.reply(number, AMQPClass::Channel(close_ok));
+                if let Some(channel) = self.channels.get_mut(&number) {
+                    channel.crossed = true;
+                }
             }
             _ => {}
         }
@@ -305,8 +280,9 @@ impl<S: Seams> Session<S> {
             M::Get(m) => self.get(number, &m),
             M::Recover(m) => {
                 requeue_only(m.requeue)?;
-                self.requeue_unacked(number);
+                // Its answer comes before what it sends again: lapin forgets what it holds when it sees the answer.
                 self.reply(number, AMQPClass::Basic(M::RecoverOk(basic::RecoverOk {})));
+                self.requeue_unacked(number);
                 Ok(())
             }
             M::RecoverAsync(m) => {

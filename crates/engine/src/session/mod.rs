@@ -29,9 +29,9 @@ use leveret_core::connection::{Connection, Due, Phase};
 use leveret_core::ids::{ConnectionId, MonotonicMillis, UnixMillis};
 use leveret_core::names::UserName;
 use leveret_protocol::amqp::AMQPClass;
-use leveret_protocol::constants::reply_code;
+use leveret_protocol::error::DecodeErrorKind;
 use leveret_protocol::frame::{FrameKind, parse_frame};
-use leveret_protocol::protocol_header::{HeaderVerdict, check_protocol_header};
+use leveret_protocol::protocol_header::{GARBAGE_REPLY, HeaderVerdict, check_protocol_header};
 use leveret_protocol::{DecodeError, encode};
 use leveret_storage::Position;
 
@@ -97,6 +97,8 @@ struct SessionChannel<S: Seams> {
     held: held::HeldReplies<S>,
     /// The client closed it; it goes once its close-ok has left.
     leaving: bool,
+    /// The client's channel.close crossed ours.
+    crossed: bool,
 }
 
 impl<S: Seams> SessionChannel<S> {
@@ -107,6 +109,7 @@ impl<S: Seams> SessionChannel<S> {
             transaction: transaction::Transaction::default(),
             held,
             leaving: false,
+            crossed: false,
         }
     }
 }
@@ -209,18 +212,22 @@ impl<S: Seams> Session<S> {
                 self.send(0, Connection::start(&self.broker.settings.announcement));
                 true
             }
-            HeaderVerdict::Reply(header) => {
-                self.outbox.with(|outbox| outbox.out.tail().extend_from_slice(&header));
-                buf.clear();
-                self.flow = Flow::CloseAfterFlush;
-                false
-            }
-            HeaderVerdict::Http | HeaderVerdict::Tls => {
-                buf.clear();
-                self.flow = Flow::Close;
-                false
-            }
+            HeaderVerdict::Reply(header) => self.refuse_header(header, buf),
+            HeaderVerdict::Http => self.not_amqp("an HTTP request", buf),
+            HeaderVerdict::Tls => self.not_amqp("a TLS handshake", buf),
         }
+    }
+
+    fn not_amqp(&mut self, what: &str, buf: &mut BytesMut) -> bool {
+        tracing::warn!(connection = %self.name(), "{what} came in on the AMQP port");
+        self.refuse_header(GARBAGE_REPLY, buf)
+    }
+
+    fn refuse_header(&mut self, header: [u8; 8], buf: &mut BytesMut) -> bool {
+        self.outbox.with(|outbox| outbox.out.tail().extend_from_slice(&header));
+        buf.clear();
+        self.flow = Flow::CloseAfterFlush;
+        false
     }
 
     /// Performs the next run of publishes, run of acks, or single frame. False if more bytes are needed.
@@ -238,14 +245,16 @@ impl<S: Seams> Session<S> {
             }
         }
         let parsed =
-            parse_frame(buf, self.connection.frame_max()).map_err(|e| self.framing_failure(&e, buf))?;
+            parse_frame(buf, self.connection.frame_max()).map_err(|e| Self::framing_failure(&e, buf))?;
         let Some((frame, used)) = parsed else { return Ok(false) };
+        let misplaced = frame.check_channel().map_err(|error| Self::framing_failure(&error, frame.payload));
         let (kind, channel, payload_len) = (frame.kind, frame.channel, frame.payload.len());
         let bytes = buf.split_to(used).freeze();
         let payload = bytes.slice(7..7 + payload_len);
+        // Only once the frame is taken from the input: the next call must not meet it again.
+        misplaced?;
         match (kind, channel) {
-            (FrameKind::Heartbeat, 0) => Ok(()),
-            (FrameKind::Heartbeat, _) => self.misplaced_heartbeat(channel),
+            (FrameKind::Heartbeat, _) => Ok(()),
             (FrameKind::Method, 0) => self.connection_method(&payload, now),
             (FrameKind::Method, _) => self.channel_method(channel, &payload),
             (FrameKind::Header, _) => self.content_header(channel, &payload),
@@ -254,18 +263,10 @@ impl<S: Seams> Session<S> {
         Ok(true)
     }
 
-    fn framing_failure(&self, error: &DecodeError, buf: &[u8]) -> Failure {
-        let first: Vec<String> = buf.iter().skip(7).take(16).map(u8::to_string).collect();
-        let octet = buf.first().copied().unwrap_or_default();
-        let explanation = format!("type {octet}, first 16 octets = <<{}>>: {error}", first.join(","));
-        let mut failure = Failure::new(BrokerError::new(error.reply_code(), explanation), 0, (0, 0));
-        failure.desynchronized = true;
+    fn framing_failure(error: &DecodeError, buf: &[u8]) -> Failure {
+        let mut failure = methods::decode_failure(error, buf);
+        failure.desynchronized = !matches!(error.kind, DecodeErrorKind::WrongChannel(_));
         failure
-    }
-
-    fn misplaced_heartbeat(&self, channel: u16) -> Result<(), Failure> {
-        let text = format!("unexpected heartbeat frame on channel {channel}");
-        Err(Failure::new(BrokerError::new(reply_code::UNEXPECTED_FRAME, text), channel, (0, 0)))
     }
 
     /// The task was woken: notices from others, syncs of the log.

@@ -20,6 +20,7 @@ use leveret_protocol::properties::{PropertyView, parse_content_header};
 use leveret_storage::{BodyRef, GroupId, Payload, Position};
 
 use super::content::{self, OwnedPublish, Span};
+use super::methods::header_failure;
 use super::{Failure, Session};
 use crate::cell::Incoming;
 use crate::payload::Lengths;
@@ -105,6 +106,9 @@ fn whole_publish(buf: &[u8], frame_max: u32) -> Option<Whole<'_>> {
         return None;
     }
     let content = parse_content_header(header.payload).ok()?;
+    if content.class_id != class_id::BASIC {
+        return None;
+    }
     let mut used = method_used + header_used;
     let mut body: &[u8] = &[];
     if content.body_size > 0 {
@@ -257,7 +261,7 @@ impl<S: Seams> Session<S> {
         let source = sources.get(item.source as usize).map_or(&[][..], |bytes| bytes);
         let raw = item.properties.of(source);
         let view = PropertyView::parse(raw)
-            .map_err(|_| BrokerError::new(reply_code::INTERNAL_ERROR, String::new()))?;
+            .map_err(|error| BrokerError::new(error.reply_code(), error.explanation(raw)))?;
         item.persistent = view.is_persistent();
         let routing = Routing {
             exchange: item.exchange.of(source),
@@ -384,8 +388,7 @@ impl<S: Seams> Session<S> {
         let ids = (class_id::BASIC, basic_method_id::PUBLISH);
         let max_size = self.broker.settings.max_message_size;
         let Some(state) = self.content_channel(channel, FrameKind::Header, payload)? else { return Ok(()) };
-        let header = parse_content_header(payload)
-            .map_err(|error| Failure::new(super::methods::header_error(&error, payload), channel, (0, 0)))?;
+        let header = parse_content_header(payload).map_err(|error| header_failure(&error, payload))?;
         let was_open = state.content.is_open();
         let progress = state.content.header(&header).map_err(|error| {
             let ids = if was_open { ids } else { (0, 0) };
