@@ -248,6 +248,10 @@ impl Admin for BrokerAdmin {
         })
     }
 
+    fn node_name(&self) -> String {
+        self.config.node_name.clone()
+    }
+
     fn node_status(&self) -> NodeStatus {
         let totals = self.totals();
         let announcement = &self.broker.settings.announcement;

@@ -18,8 +18,8 @@ const FIRST_READ_BYTES: usize = 8 * 1024;
 /// The largest read, and so about the largest batch.
 const MOST_READ_BYTES: usize = 256 * 1024;
 
-/// What a connection may read before it is open (login and vhost done), in bytes.
-const UNAUTHENTICATED_READ_BYTES: usize = 8 * 1024;
+/// The largest read before a connection is open (login and vhost done), in bytes.
+const HANDSHAKE_READ_BYTES: usize = 4 * 1024;
 
 /// Slices handed to one write.
 const SLICES: usize = 64;
@@ -50,8 +50,8 @@ impl ConnectionTask {
         waker: TaskWaker,
         clock: Clock,
         on_open: Box<dyn FnOnce() + Send>,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             stream,
             session,
             waker,
@@ -60,18 +60,18 @@ impl ConnectionTask {
             output: WriteQueue::default(),
             read_bytes: FIRST_READ_BYTES,
             on_open: Some(on_open),
-        }
+        })
     }
 
     /// Runs until either side closes. Whatever ends it, everything of the connection is given back.
-    pub async fn run(mut self) {
+    pub async fn run(mut self: Box<Self>) {
         let result = self.converse().await;
         if let Err(error) = &result {
             tracing::debug!(connection = %self.session.name(), "connection lost: {error}");
         }
         self.session.end();
         if matches!(result, Ok(Flow::CloseAfterFlush)) {
-            self.linger().await;
+            Box::pin(self.linger()).await;
         }
     }
 
@@ -112,13 +112,9 @@ impl ConnectionTask {
     }
 
     fn read(&mut self) -> io::Result<Flow> {
-        let most = if self.session.is_open() { MOST_READ_BYTES } else { UNAUTHENTICATED_READ_BYTES };
-        let room = self.read_bytes.min(most);
-        self.input.reserve(room);
-        match self.stream.try_read_buf(&mut self.input) {
+        let received = if self.session.is_open() { self.receive() } else { self.receive_handshake() };
+        match received {
             Ok(0) => return Err(io::ErrorKind::ConnectionReset.into()),
-            Ok(count) if count >= room => self.read_bytes = (self.read_bytes * 2).min(MOST_READ_BYTES),
-            Ok(count) if count < room / 4 => self.read_bytes = (self.read_bytes / 2).max(FIRST_READ_BYTES),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flow::Go),
             Err(error) => return Err(error),
@@ -134,6 +130,30 @@ impl ConnectionTask {
             on_open();
         }
         Ok(flow)
+    }
+
+    /// Reads into a buffer that grows while reads fill it.
+    fn receive(&mut self) -> io::Result<usize> {
+        let room = self.read_bytes;
+        self.input.reserve(room);
+        let count = self.stream.try_read_buf(&mut self.input)?;
+        if count >= room {
+            self.read_bytes = (self.read_bytes * 2).min(MOST_READ_BYTES);
+        } else if count < room / 4 {
+            self.read_bytes = (self.read_bytes / 2).max(FIRST_READ_BYTES);
+        }
+        Ok(count)
+    }
+
+    /// Before login a connection keeps no more than it has sent: thousands may stop half-way.
+    fn receive_handshake(&mut self) -> io::Result<usize> {
+        let mut buffer = [0; HANDSHAKE_READ_BYTES];
+        let count = self.stream.try_read(&mut buffer)?;
+        let mut input = BytesMut::with_capacity(self.input.len() + count);
+        input.extend_from_slice(&self.input);
+        input.extend_from_slice(&buffer[..count]);
+        self.input = input;
+        Ok(count)
     }
 
     /// Writes what the socket takes now. True if something is left.
@@ -162,7 +182,7 @@ impl ConnectionTask {
 
     /// Writes the last bytes and waits for the peer to have read them: a socket closed over unread input would
     /// reset the connection and take them along.
-    async fn linger(mut self) {
+    async fn linger(mut self: Box<Self>) {
         let written = async {
             if !self.output.has_remaining() {
                 self.session.take_output(&mut self.output);
@@ -190,5 +210,19 @@ async fn ready(stream: &TcpStream, interest: Option<Interest>) -> io::Result<tok
     match interest {
         Some(interest) => stream.ready(interest).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connections_task_is_small() {
+        fn bytes<F: Future>(_: fn(Box<ConnectionTask>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let total = bytes(ConnectionTask::run) + size_of::<ConnectionTask>();
+        assert!(total < 3_000, "thousands of half-open connections pay {total} bytes each");
     }
 }
