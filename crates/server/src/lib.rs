@@ -2,6 +2,8 @@
 
 pub mod admin;
 pub mod alarm;
+#[cfg(feature = "count-allocations")]
+pub mod allocations;
 pub mod clock;
 pub mod config;
 pub mod connection;

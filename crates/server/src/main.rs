@@ -8,8 +8,14 @@ use leveret_server::config::{Args, Config, config_docs};
 use leveret_server::{node, telemetry};
 
 // The allocator of the hot path: some five times the system's rate for small blocks freed on another thread.
+#[cfg(not(feature = "count-allocations"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[cfg(feature = "count-allocations")]
+#[global_allocator]
+static ALLOCATOR: leveret_server::allocations::CountingAllocator =
+    leveret_server::allocations::CountingAllocator;
 
 /// Exit codes of sysexits.h, as RabbitMQ uses them.
 const EX_SOFTWARE: u8 = 70;
@@ -36,6 +42,8 @@ fn main() -> ExitCode {
             tracing::info!("{}", notice.text);
         }
     }
+    #[cfg(feature = "count-allocations")]
+    leveret_server::allocations::start_report();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(EX_SOFTWARE, &error),
