@@ -34,6 +34,14 @@ pub const CHUNK_BYTES: usize = 65_536;
 /// and its messages stay in their queues.
 pub const OUTBOX_HIGH_WATER_BYTES: usize = 512 * 1024;
 
+/// Bytes of messages whose body has not come whole yet, on all connections together. The server sets a tenth of
+/// the memory limit, but never less than one largest message.
+pub const UNFINISHED_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// Bytes of returned and got messages that wait for one socket before its connection is no longer read: a client
+/// that asks and never reads stops there. Larger than what a client may send before it begins to read.
+pub const UNREAD_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
 /// Bytes of replies that wait for the disk on one channel, before its connection is no longer read.
 pub const HELD_REPLY_BYTES: usize = 1024 * 1024;
 

@@ -251,7 +251,7 @@ impl<S: Seams> QueueCell<S> {
         })
     }
 
-    /// basic.get, written to an outbox that the caller does not hold. False if there is nothing to give.
+    /// basic.get, written to an outbox that the caller does not hold. Its bytes, or None if there is nothing to give.
     pub fn get(
         &mut self,
         queue: &QueueRef<S>,
@@ -259,7 +259,7 @@ impl<S: Seams> QueueCell<S> {
         to: &OutboxRef<S>,
         channel: u16,
         no_ack: bool,
-    ) -> bool {
+    ) -> Option<usize> {
         self.take_for_get(log, no_ack, |contents, entry, left| {
             to.with(|outbox| {
                 let Outbox { out, channels, frame_max, .. } = outbox;
@@ -286,7 +286,7 @@ impl<S: Seams> QueueCell<S> {
         channel: u16,
         no_ack: bool,
         bytes: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Option<usize> {
         self.take_for_get(log, no_ack, |contents, entry, left| {
             to.with(|outbox| {
                 let frame_max = outbox.frame_max;
@@ -311,12 +311,13 @@ impl<S: Seams> QueueCell<S> {
         log: &S::Log,
         no_ack: bool,
         write: impl FnOnce(&Contents, &Entry, u64) -> bool,
-    ) -> bool {
-        let Some(entry) = self.contents.take() else { return false };
+    ) -> Option<usize> {
+        let entry = self.contents.take()?;
+        let bytes = self.contents.message(&entry).stored_bytes();
         let left = self.contents.totals().ready;
         if !write(&self.contents, &entry, left) {
             self.contents.put_back(entry);
-            return false;
+            return None;
         }
         if no_ack {
             let mut settled = SeqRanges::default();
@@ -328,7 +329,7 @@ impl<S: Seams> QueueCell<S> {
         } else {
             self.contents.hold(entry);
         }
-        true
+        Some(bytes)
     }
 
     /// Drops all ready messages; their number, and the log position of it.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use leveret_core::access::User;
 use leveret_core::admin::{
@@ -178,7 +179,7 @@ fn connection_view(entry: &Entry) -> ConnectionView {
     }
 }
 
-fn channel_view(entry: &Entry, details: &ConnectionDetails, number: u16, of: ChannelSummary) -> ChannelView {
+fn channel_view(entry: &Entry, details: &ConnectionDetails, number: u16, of: &ChannelSummary) -> ChannelView {
     let clip = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
     let (unacked, global) = entry.outbox.with(|outbox| {
         let deliveries = outbox.channels.get(&number);
@@ -193,9 +194,9 @@ fn channel_view(entry: &Entry, details: &ConnectionDetails, number: u16, of: Cha
         prefetch_count: clip(of.prefetch),
         global_prefetch_count: clip(global),
         messages_unacknowledged: unacked,
-        messages_unconfirmed: 0,
-        messages_uncommitted: 0,
-        acks_uncommitted: 0,
+        messages_unconfirmed: of.counters.unconfirmed.load(Ordering::Relaxed),
+        messages_uncommitted: of.counters.uncommitted.load(Ordering::Relaxed),
+        acks_uncommitted: of.counters.acks_uncommitted.load(Ordering::Relaxed),
     }
 }
 
@@ -360,7 +361,7 @@ impl Admin for BrokerAdmin {
         for entry in self.broker.connections.values() {
             let details = entry.details();
             let channels = details.channels.iter();
-            views.extend(channels.map(|(number, of)| channel_view(&entry, &details, *number, *of)));
+            views.extend(channels.map(|(number, of)| channel_view(&entry, &details, *number, of)));
         }
         views
     }

@@ -25,8 +25,8 @@ use crate::server::{Server, ServerError};
 pub async fn run(config: Config) -> Result<(), ServerError> {
     let clock = Clock::start();
     let descriptors = raise_descriptor_limit();
-    let server = Server::start(&config, clock)?;
     let alarms = Alarms::new(config.memory_watermark, config.disk_free_limit, config.data_dir.clone());
+    let server = Server::start(&config, alarms.memory_limit(), clock)?;
     let gate = ConnectionGate::new(descriptors);
     let stop = Arc::new(Notify::new());
     let amqp = bind_all(&config.amqp, "AMQP")?;

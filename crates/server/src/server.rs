@@ -71,11 +71,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Recovers the data folder and starts the threads behind it.
+    /// Recovers the data folder and starts the threads behind it. `memory_limit` is in bytes.
     ///
     /// # Errors
     /// [`ServerError`]; nothing is served then.
-    pub fn start(config: &Config, clock: Clock) -> Result<Self, ServerError> {
+    pub fn start(config: &Config, memory_limit: u64, clock: Clock) -> Result<Self, ServerError> {
         let dir = DataDir::open(RealDisk, &config.data_dir, StorageOptions::default())?;
         let mut checkpoint: Box<dyn DefinitionCheckpoint> =
             Box::new(SledCheckpoint::new(dir.definitions_folder(), dir.log_id()));
@@ -101,7 +101,7 @@ impl Server {
         let log = LogThread::start(writer, |error| end_process("log", error), |_full| {})
             .map_err(ServerError::system("start the log's thread"))?;
         let first_start = is_first_start(&booted);
-        let broker = Arc::new(Broker::new(settings(config), booted, log.log(), entropy()?));
+        let broker = Arc::new(Broker::new(settings(config, memory_limit), booted, log.log(), entropy()?));
         if first_start {
             let defaults = defaults(config)?;
             let position =
@@ -176,7 +176,7 @@ fn end_process(what: &str, error: &StorageError) {
     std::process::exit(74);
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, memory_limit: u64) -> Settings {
     Settings {
         tuning: Tuning {
             channel_max: config.channel_max,
@@ -191,6 +191,7 @@ fn settings(config: &Config) -> Settings {
             ..Announcement::default()
         },
         max_message_size: config.max_message_size,
+        unfinished_bytes: (memory_limit / 10).max(config.max_message_size),
         ..Settings::default()
     }
 }

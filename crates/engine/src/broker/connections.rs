@@ -1,6 +1,8 @@
 //! The open connections, as others see them: for lists, for a close from outside.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use leveret_core::BrokerError;
 use leveret_core::connection::{Client, Connection};
@@ -37,8 +39,19 @@ pub struct ConnectionDetails {
     pub channels: BTreeMap<u16, ChannelSummary>,
 }
 
+/// Counts of a channel that move with every batch.
+#[derive(Debug, Default)]
+pub struct ChannelCounters {
+    /// Publishes without their confirm.
+    pub unconfirmed: AtomicU64,
+    /// Publishes that wait for tx.commit.
+    pub uncommitted: AtomicU64,
+    /// Acks that wait for tx.commit.
+    pub acks_uncommitted: AtomicU64,
+}
+
 /// What a list shows of a channel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct ChannelSummary {
     /// confirm.select was called.
     pub confirm: bool,
@@ -48,6 +61,8 @@ pub struct ChannelSummary {
     pub prefetch: u32,
     /// Its consumers.
     pub consumers: usize,
+    /// What moves with every batch.
+    pub counters: Arc<ChannelCounters>,
 }
 
 /// An open connection.

@@ -18,7 +18,7 @@ use leveret_core::queue::ConsumerKey;
 use leveret_core::vhost::Caller;
 use leveret_storage::Position;
 
-pub use connections::{ChannelSummary, ConnectionDetails, ConnectionEntry};
+pub use connections::{ChannelCounters, ChannelSummary, ConnectionDetails, ConnectionEntry};
 pub use definitions::DefinitionRecord;
 pub(crate) use exchanges::arguments;
 pub use queues::DeclaredQueue;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub max_message_size: u64,
     /// Bytes that may wait for the log before publishers are not read.
     pub log_backlog_bytes: usize,
+    /// Bytes of messages whose body has not come whole yet, on all connections together.
+    pub unfinished_bytes: u64,
 }
 
 impl Default for Settings {
@@ -48,6 +50,7 @@ impl Default for Settings {
             announcement: Announcement::default(),
             max_message_size: limits::MAX_MESSAGE_SIZE_BYTES,
             log_backlog_bytes: limits::LOG_BACKLOG_BYTES,
+            unfinished_bytes: limits::UNFINISHED_BYTES,
         }
     }
 }
@@ -87,6 +90,8 @@ pub struct Broker<S: Seams> {
     next_durable_queue: AtomicU64,
     next_transient_queue: AtomicU64,
     alarms: AtomicU8,
+    /// Bytes of messages whose body has not come whole yet.
+    pub(crate) unfinished_bytes: Arc<AtomicU64>,
 }
 
 /// Ids of queues that the log never hears of have this bit, so that the others can be counted from the log.
@@ -119,6 +124,7 @@ impl<S: Seams> Broker<S> {
             next_durable_queue: AtomicU64::new(booted.next_queue),
             next_transient_queue: AtomicU64::new(TRANSIENT_QUEUE),
             alarms: AtomicU8::new(0),
+            unfinished_bytes: Arc::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Opening and forgetting channels, and the names they resolve.
 
+use std::sync::Arc;
+
 use leveret_core::BrokerError;
 use leveret_core::channel::Mode;
 use leveret_core::names::QueueName;
@@ -52,6 +54,7 @@ impl<S: Seams> Session<S> {
             transactional: channel.core.is_transactional(),
             prefetch: channel.core.prefetch(),
             consumers: channel.core.consumer_count(),
+            counters: Arc::clone(&channel.counters),
         });
         self.entry.set_channel(number, summary);
     }

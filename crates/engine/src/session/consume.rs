@@ -153,7 +153,9 @@ impl<S: Seams> Session<S> {
         }
         let log = &self.broker.log;
         let found = queue.with(|cell| cell.get(&queue, log, &self.outbox, number, get.no_ack));
-        if !found {
+        if let Some(bytes) = found {
+            self.answered_bytes += bytes;
+        } else {
             self.reply(number, AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {})));
         }
         Ok(())
@@ -164,7 +166,7 @@ impl<S: Seams> Session<S> {
         let log = &self.broker.log;
         let mut bytes = Vec::new();
         let found = queue.with(|cell| cell.get_into(queue, log, &self.outbox, number, no_ack, &mut bytes));
-        if found {
+        if found.is_some() {
             self.hold(number, super::held::Held { position: Position(0), bytes, resumes: None });
         } else {
             self.reply(number, AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {})));

@@ -1,9 +1,13 @@
 //! A publish that did not arrive in one piece, or must wait for its transaction: its bytes, owned.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::{Bytes, BytesMut};
 use leveret_core::BrokerError;
 use leveret_core::limits::SMALL_BODY_BYTES;
 use leveret_core::message::SharedBody;
+use leveret_protocol::constants::reply_code;
 use leveret_protocol::content::{ContentAssembler, ContentError, Progress};
 use leveret_protocol::method::Publish;
 use leveret_protocol::properties::ContentHeader;
@@ -48,6 +52,31 @@ pub(crate) struct OwnedPublish {
     pub(crate) mandatory: bool,
 }
 
+/// Bytes of unfinished messages that one channel holds, counted with those of all others while they are held.
+#[derive(Debug)]
+pub(crate) struct Receiving {
+    total: Arc<AtomicU64>,
+    own: u64,
+}
+
+impl Receiving {
+    pub(crate) fn new(total: &Arc<AtomicU64>) -> Self {
+        Self { total: Arc::clone(total), own: 0 }
+    }
+
+    /// Counts more bytes; false if all channels together hold more than `limit` now.
+    fn add(&mut self, bytes: u64, limit: u64) -> bool {
+        self.own += bytes;
+        self.total.fetch_add(bytes, Ordering::Relaxed) + bytes <= limit
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.own, Ordering::Relaxed);
+    }
+}
+
 /// The content that a channel is receiving.
 #[derive(Debug, Default)]
 pub(crate) struct PendingContent {
@@ -61,6 +90,7 @@ pub(crate) struct PendingContent {
     small: bool,
     gathered: BytesMut,
     large: SharedBody,
+    receiving: Option<Receiving>,
 }
 
 impl PendingContent {
@@ -95,6 +125,23 @@ impl PendingContent {
         Ok(progress)
     }
 
+    /// Counts a body frame among the unfinished messages of all channels.
+    ///
+    /// # Errors
+    /// 506 if they are too many bytes together.
+    pub(crate) fn count(
+        &mut self,
+        bytes: u64,
+        total: &Arc<AtomicU64>,
+        limit: u64,
+    ) -> Result<(), BrokerError> {
+        if self.receiving.get_or_insert_with(|| Receiving::new(total)).add(bytes, limit) {
+            return Ok(());
+        }
+        let text = format!("unfinished messages of all connections exceed {limit} bytes");
+        Err(BrokerError::new(reply_code::RESOURCE_ERROR, text))
+    }
+
     /// A body frame on this channel; `payload` may be a slice of the read buffer.
     pub(crate) fn body(&mut self, payload: Bytes) -> Result<Progress, ContentError> {
         let progress = self.assembler.body(payload.len() as u64)?;
@@ -120,6 +167,7 @@ impl PendingContent {
 
     /// The whole publish; the channel is ready for the next.
     pub(crate) fn finish(&mut self) -> OwnedPublish {
+        self.receiving = None;
         let mut small_body = Span::default();
         let mut large_body = None;
         if self.small {

@@ -27,6 +27,7 @@ use leveret_core::BrokerError;
 use leveret_core::channel::Channel;
 use leveret_core::connection::{Connection, Due, Phase};
 use leveret_core::ids::{ConnectionId, MonotonicMillis, UnixMillis};
+use leveret_core::limits;
 use leveret_core::names::UserName;
 use leveret_protocol::amqp::AMQPClass;
 use leveret_protocol::error::DecodeErrorKind;
@@ -35,7 +36,7 @@ use leveret_protocol::protocol_header::{GARBAGE_REPLY, HeaderVerdict, check_prot
 use leveret_protocol::{DecodeError, encode};
 use leveret_storage::Position;
 
-use crate::broker::{Broker, ConnectionEntry};
+use crate::broker::{Broker, ChannelCounters, ConnectionEntry};
 use crate::outbox::{Notice, OutboxRef, WriteQueue};
 use crate::seams::{Log, Registry, Seams};
 use crate::vhost::Vhost;
@@ -99,6 +100,7 @@ struct SessionChannel<S: Seams> {
     leaving: bool,
     /// The client's channel.close crossed ours.
     crossed: bool,
+    counters: Arc<ChannelCounters>,
 }
 
 impl<S: Seams> SessionChannel<S> {
@@ -110,6 +112,7 @@ impl<S: Seams> SessionChannel<S> {
             held,
             leaving: false,
             crossed: false,
+            counters: Arc::default(),
         }
     }
 }
@@ -149,6 +152,8 @@ pub struct Session<S: Seams> {
     acks: acks::AckBatch<S>,
     reply_consumers: reply_to::ReplyConsumers,
     blocked: bool,
+    /// Bytes of returned and got messages since the socket last took everything.
+    answered_bytes: usize,
     flow: Flow,
     ended: bool,
 }
@@ -178,6 +183,7 @@ impl<S: Seams> Session<S> {
             acks: acks::AckBatch::default(),
             reply_consumers: reply_to::ReplyConsumers::default(),
             blocked: false,
+            answered_bytes: 0,
             flow: Flow::Go,
             ended: false,
         }
@@ -322,6 +328,7 @@ impl<S: Seams> Session<S> {
     /// Everything taken was written: consumers that waited for room go on.
     pub fn flushed(&mut self, now: MonotonicMillis) {
         self.connection.heartbeat().sent(now);
+        self.answered_bytes = 0;
         let stalled = self.outbox.with(|outbox| std::mem::take(&mut outbox.stalled));
         for (queue, key) in stalled {
             queue.with(|cell| cell.resume(&queue, &self.broker.log, key));
@@ -333,7 +340,8 @@ impl<S: Seams> Session<S> {
     pub fn wants_input(&self) -> bool {
         !self.blocked
             && !self.log_is_behind()
-            && self.channels.values().all(|c| c.held.bytes() < leveret_core::limits::HELD_REPLY_BYTES)
+            && self.answered_bytes < limits::UNREAD_ANSWER_BYTES
+            && self.channels.values().all(|c| c.held.bytes() < limits::HELD_REPLY_BYTES)
     }
 
     fn log_is_behind(&self) -> bool {

@@ -5,6 +5,7 @@
 //! transaction, comes here as [`OwnedPublish`] and takes the same way.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use leveret_core::BrokerError;
@@ -361,13 +362,15 @@ impl<S: Seams> Session<S> {
             let Some(channel) = self.channels.get_mut(&item.channel) else { continue };
             if let Some(confirms) = channel.core.confirms() {
                 confirms.conclude_all(Verdict::AfterSync(position.0));
+                channel.counters.unconfirmed.store(confirms.outstanding(), Ordering::Relaxed);
                 self.note_waiting(item.channel);
             }
         }
     }
 
     /// basic.return; it leaves before the confirm of its message.
-    fn return_unroutable(&self, channel: u16, message: &Message<'_>) {
+    fn return_unroutable(&mut self, channel: u16, message: &Message<'_>) {
+        self.answered_bytes += message.stored_bytes();
         let returned = Return {
             reply_code: reply_code::NO_ROUTE,
             reply_text: b"NO_ROUTE",
@@ -400,12 +403,19 @@ impl<S: Seams> Session<S> {
 
     /// A body frame that is not part of a whole publish.
     pub(super) fn content_body(&mut self, channel: u16, payload: Bytes) -> Result<(), Failure> {
+        let unfinished = Arc::clone(&self.broker.unfinished_bytes);
+        let limit = self.broker.settings.unfinished_bytes;
         let Some(state) = self.content_channel(channel, FrameKind::Body, &payload)? else { return Ok(()) };
         let was_open = state.content.is_open();
+        let bytes = payload.len() as u64;
+        let ids = (class_id::BASIC, basic_method_id::PUBLISH);
         let progress = state.content.body(payload).map_err(|error| {
-            let ids = if was_open { (class_id::BASIC, basic_method_id::PUBLISH) } else { (0, 0) };
-            Failure::new(content::content_error(error), channel, ids)
+            Failure::new(content::content_error(error), channel, if was_open { ids } else { (0, 0) })
         })?;
+        if progress == Progress::More {
+            let counted = state.content.count(bytes, &unfinished, limit);
+            counted.map_err(|error| Failure::new(error, channel, ids))?;
+        }
         self.content_progress(channel, progress)
     }
 
@@ -437,6 +447,8 @@ impl<S: Seams> Session<S> {
             .map_err(|error| Failure::new(error, channel, (class_id::BASIC, basic_method_id::PUBLISH)))?;
         if let Some(state) = self.channels.get_mut(&channel) {
             state.transaction.publishes.push(publish);
+            let waiting = state.transaction.publishes.len() as u64;
+            state.counters.uncommitted.store(waiting, Ordering::Relaxed);
         }
         Ok(())
     }

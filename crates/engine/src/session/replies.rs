@@ -1,5 +1,7 @@
 //! Replies and confirms: at once, or once the log is synced far enough.
 
+use std::sync::atomic::Ordering;
+
 use leveret_core::queue::ConsumerKey;
 use leveret_protocol::amqp::AMQPClass;
 use leveret_protocol::encode;
@@ -108,6 +110,8 @@ impl<S: Seams> Session<S> {
                 });
             }
         });
+        let unconfirmed = channel.core.confirms().map_or(0, |confirms| confirms.outstanding());
+        channel.counters.unconfirmed.store(unconfirmed, Ordering::Relaxed);
         let left = channel.leaving && channel.held.is_empty();
         let confirms = channel.core.confirms().and_then(|confirms| confirms.waits_for()).map(Position);
         let held = channel.held.waits_for();

@@ -2,6 +2,8 @@
 //!
 //! RabbitMQ's commit is not atomic over a crash; here all records of one commit count at recovery, or none.
 
+use std::sync::atomic::Ordering;
+
 use leveret_core::BrokerError;
 use leveret_core::ids::DeliveryTag;
 use leveret_protocol::constants::class_id;
@@ -9,7 +11,7 @@ use leveret_storage::Position;
 
 use super::acks::AckOp;
 use super::content::OwnedPublish;
-use super::{Failure, Session};
+use super::{Failure, Session, SessionChannel};
 use crate::seams::{Log, Seams};
 
 /// What waits for tx.commit.
@@ -38,13 +40,15 @@ impl<S: Seams> Session<S> {
             return Err(unknown(op.tag));
         }
         channel.transaction.acks.push(op);
+        let waiting = channel.transaction.acks.len() as u64;
+        channel.counters.acks_uncommitted.store(waiting, Ordering::Relaxed);
         Ok(())
     }
 
     /// tx.commit. Gives the position that commit-ok waits for.
     pub(super) fn commit(&mut self, number: u16) -> Result<Position, Failure> {
         let Some(channel) = self.channels.get_mut(&number) else { return Ok(Position(0)) };
-        let Transaction { publishes, acks } = std::mem::take(&mut channel.transaction);
+        let Transaction { publishes, acks } = channel.take_transaction();
         if publishes.is_empty() && acks.is_empty() {
             return Ok(Position(0));
         }
@@ -61,8 +65,16 @@ impl<S: Seams> Session<S> {
     /// tx.rollback: what waited is forgotten; the messages acked in it are unacked still.
     pub(super) fn roll_back(&mut self, number: u16) {
         if let Some(channel) = self.channels.get_mut(&number) {
-            channel.transaction = Transaction::default();
+            channel.take_transaction();
         }
+    }
+}
+
+impl<S: Seams> SessionChannel<S> {
+    fn take_transaction(&mut self) -> Transaction {
+        self.counters.uncommitted.store(0, Ordering::Relaxed);
+        self.counters.acks_uncommitted.store(0, Ordering::Relaxed);
+        std::mem::take(&mut self.transaction)
     }
 }
 
