@@ -101,6 +101,8 @@ struct SessionChannel<S: Seams> {
     /// The client's channel.close crossed ours.
     crossed: bool,
     counters: Arc<ChannelCounters>,
+    /// It stands among the session's waiting channels.
+    is_waiting: bool,
 }
 
 impl<S: Seams> SessionChannel<S> {
@@ -113,6 +115,7 @@ impl<S: Seams> SessionChannel<S> {
             leaving: false,
             crossed: false,
             counters: Arc::default(),
+            is_waiting: false,
         }
     }
 }
@@ -341,7 +344,9 @@ impl<S: Seams> Session<S> {
         !self.blocked
             && !self.log_is_behind()
             && self.answered_bytes < limits::UNREAD_ANSWER_BYTES
-            && self.channels.values().all(|c| c.held.bytes() < limits::HELD_REPLY_BYTES)
+            && self.waiting.iter().all(|number| {
+                self.channels.get(number).is_none_or(|c| c.held.bytes() < limits::HELD_REPLY_BYTES)
+            })
     }
 
     fn log_is_behind(&self) -> bool {

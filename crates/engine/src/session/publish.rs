@@ -4,12 +4,15 @@
 //! queues, and each queue is locked once for its share. What did not arrive whole, and what waits for a
 //! transaction, comes here as [`OwnedPublish`] and takes the same way.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use leveret_core::BrokerError;
 use leveret_core::channel::Verdict;
+use leveret_core::ids::QueueId;
 use leveret_core::limits::SMALL_BODY_BYTES;
 use leveret_core::message::{Body, Message, SharedBody};
 use leveret_protocol::constants::{basic_method_id, class_id, reply_code};
@@ -62,6 +65,10 @@ pub(super) struct Publisher<S: Seams> {
     scanned: usize,
     shares: Vec<Share<S>>,
     spare: Vec<Vec<u32>>,
+    /// Which share a queue has in this batch.
+    share_of: HashMap<QueueId, usize, RandomState>,
+    /// The shares of the route dealt last.
+    places: Vec<usize>,
     routes: RouteCache<S>,
 }
 
@@ -72,6 +79,8 @@ impl<S: Seams> Default for Publisher<S> {
             scanned: 0,
             shares: Vec::new(),
             spare: Vec::new(),
+            share_of: HashMap::default(),
+            places: Vec::new(),
             routes: RouteCache::default(),
         }
     }
@@ -286,7 +295,7 @@ impl<S: Seams> Session<S> {
         self.share_bodies(items, sources);
         self.deal_out(items);
         let mut position = Position(0);
-        let shares = std::mem::take(&mut self.publisher.shares);
+        let mut shares = std::mem::take(&mut self.publisher.shares);
         for share in &shares {
             let incoming = share
                 .items
@@ -297,11 +306,11 @@ impl<S: Seams> Session<S> {
             let published = queue.with(|cell| cell.publish(queue, &self.broker.log, group, incoming));
             position = position.max(published);
         }
-        for share in shares {
-            let mut items = share.items;
+        for Share { mut items, .. } in shares.drain(..) {
             items.clear();
             self.publisher.spare.push(items);
         }
+        self.publisher.shares = shares;
         self.answer(items, sources, position);
     }
 
@@ -323,22 +332,25 @@ impl<S: Seams> Session<S> {
 
     /// Lists for each queue which items it gets, in order.
     fn deal_out(&mut self, items: &[Item<S>]) {
-        let Publisher { shares, spare, .. } = &mut self.publisher;
-        let mut last = 0;
+        let Publisher { shares, spare, share_of, places, .. } = &mut self.publisher;
+        share_of.clear();
+        let mut dealt: Option<&Arc<Route<S>>> = None;
         for (at, item) in (0u32..).zip(items) {
             let Some(route) = &item.route else { continue };
-            for queue in &route.queues {
-                if shares.get(last).is_none_or(|share| share.queue != *queue) {
-                    last = match shares.iter().position(|share| share.queue == *queue) {
-                        Some(found) => found,
-                        None => {
-                            let items = spare.pop().unwrap_or_default();
-                            shares.push(Share { queue: queue.clone(), items });
-                            shares.len() - 1
-                        }
-                    };
-                }
-                if let Some(share) = shares.get_mut(last) {
+            // Runs of one route, the usual case, look its queues up once.
+            if !dealt.is_some_and(|dealt| Arc::ptr_eq(dealt, route)) {
+                dealt = Some(route);
+                places.clear();
+                places.extend(route.queues.iter().map(|queue| {
+                    *share_of.entry(queue.id).or_insert_with(|| {
+                        let items = spare.pop().unwrap_or_default();
+                        shares.push(Share { queue: queue.clone(), items });
+                        shares.len() - 1
+                    })
+                }));
+            }
+            for place in places.iter() {
+                if let Some(share) = shares.get_mut(*place) {
                     share.items.push(at);
                 }
             }

@@ -63,7 +63,9 @@ impl<S: Seams> Session<S> {
 
     /// Marks a channel whose confirms or replies may wait for the log.
     pub(super) fn note_waiting(&mut self, channel: u16) {
-        if !self.waiting.contains(&channel) {
+        if let Some(state) = self.channels.get_mut(&channel)
+            && !std::mem::replace(&mut state.is_waiting, true)
+        {
             self.waiting.push(channel);
         }
     }
@@ -77,8 +79,11 @@ impl<S: Seams> Session<S> {
         let mut first: Option<Position> = None;
         let waiting = std::mem::take(&mut self.waiting);
         for channel in waiting {
+            if let Some(state) = self.channels.get_mut(&channel) {
+                state.is_waiting = false;
+            }
             if let Some(position) = self.release_channel(channel, synced) {
-                self.waiting.push(channel);
+                self.note_waiting(channel);
                 first = Some(first.map_or(position, |first| first.min(position)));
             }
         }
