@@ -134,13 +134,10 @@ impl<S: Seams> RouteCache<S> {
     }
 
     fn set_last(&mut self, routing: &Routing<'_>, remembered: Remembered<S>) {
-        let (key, exchange_len, last) = match &mut self.last {
-            Some((key, exchange_len, last)) => (key, exchange_len, last),
-            None => {
-                let key = [routing.exchange, routing.routing_key].concat();
-                self.last = Some((key, routing.exchange.len(), remembered));
-                return;
-            }
+        let Some((key, exchange_len, last)) = &mut self.last else {
+            let key = [routing.exchange, routing.routing_key].concat();
+            self.last = Some((key, routing.exchange.len(), remembered));
+            return;
         };
         key.clear();
         key.extend_from_slice(routing.exchange);
@@ -202,7 +199,8 @@ impl<S: Seams> RouteCache<S> {
         })?;
         // The default exchange's routes stand and fall with their queue alone.
         let passed = if is_default { Vec::new() } else { scratch.passed().to_vec() };
-        let may_remember = !reads_headers && !(is_default && queues.is_empty());
+        let may_change_unseen = is_default && queues.is_empty();
+        let may_remember = !reads_headers && !may_change_unseen;
         Ok((Arc::new(Route { queues, reply: None, passed, access_version }), may_remember))
     }
 }
