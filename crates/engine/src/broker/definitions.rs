@@ -26,14 +26,16 @@ pub struct DefinitionRecord {
 
 impl<S: Seams> Broker<S> {
     /// Logs changes as one record. Called under the lock of what changed, so that the log's order is theirs.
+    /// Without a change, what is there already may still wait for its sync: the position of the last change.
     pub(super) fn log_changes(&self, changes: &[Change]) -> Position {
         if changes.is_empty() {
-            return Position(0);
+            return Position(self.last_definition.load(Ordering::Acquire));
         }
         let changes: Vec<_> = changes.iter().map(Change::encode).collect();
         self.log.append(|gather| {
             let revision = self.revision.fetch_add(1, Ordering::Relaxed) + 1;
             let position = gather.definition(revision, &changes);
+            self.last_definition.store(position.0, Ordering::Release);
             self.feed.with(|feed| feed.push(DefinitionRecord { position, revision, changes }));
             position
         })

@@ -85,6 +85,8 @@ pub struct Broker<S: Seams> {
     entropy: Entropy,
     access_version: AtomicU64,
     revision: AtomicU64,
+    /// The position of the last change of definitions.
+    last_definition: AtomicU64,
     next_connection: AtomicU64,
     next_consumer: AtomicU64,
     next_durable_queue: AtomicU64,
@@ -119,6 +121,7 @@ impl<S: Seams> Broker<S> {
             entropy,
             access_version: AtomicU64::new(1),
             revision: AtomicU64::new(booted.revision),
+            last_definition: AtomicU64::new(0),
             next_connection: AtomicU64::new(1),
             next_consumer: AtomicU64::new(1),
             next_durable_queue: AtomicU64::new(booted.next_queue),

@@ -112,6 +112,23 @@ impl<S: Seams> Session<S> {
         }
     }
 
+    /// connection.close from the client. Replies and confirms that wait for the log leave before close-ok: the
+    /// client may be counting on them.
+    pub(super) fn peer_closes(&mut self) {
+        self.peer_closing = true;
+        self.release();
+        if self.waiting.is_empty() {
+            self.answer_close();
+        }
+    }
+
+    /// close-ok, once nothing waits any more.
+    pub(super) fn answer_close(&mut self) {
+        self.end_channels();
+        self.send(0, AMQPClass::Connection(connection::AMQPMethod::CloseOk(connection::CloseOk {})));
+        self.flow = Flow::CloseAfterFlush;
+    }
+
     /// Ends all channels, giving back what they hold.
     pub(super) fn end_channels(&mut self) {
         let numbers: Vec<u16> = self.channels.keys().copied().collect();

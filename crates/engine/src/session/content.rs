@@ -77,6 +77,30 @@ impl Drop for Receiving {
     }
 }
 
+/// Counts bytes that a channel holds for messages that no queue has yet.
+///
+/// # Errors
+/// 506 if all channels together hold too many.
+pub(crate) fn count(
+    held: &mut Option<Receiving>,
+    bytes: u64,
+    total: &Arc<AtomicU64>,
+    limit: u64,
+) -> Result<(), BrokerError> {
+    if held.get_or_insert_with(|| Receiving::new(total)).add(bytes, limit) {
+        return Ok(());
+    }
+    let text = format!("unfinished messages of all connections exceed {limit} bytes");
+    Err(BrokerError::new(reply_code::RESOURCE_ERROR, text))
+}
+
+impl OwnedPublish {
+    /// The bytes it holds.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.head.len() + self.large_body.as_ref().map_or(0, SharedBody::len)) as u64
+    }
+}
+
 /// The content that a channel is receiving.
 #[derive(Debug, Default)]
 pub(crate) struct PendingContent {
@@ -135,11 +159,7 @@ impl PendingContent {
         total: &Arc<AtomicU64>,
         limit: u64,
     ) -> Result<(), BrokerError> {
-        if self.receiving.get_or_insert_with(|| Receiving::new(total)).add(bytes, limit) {
-            return Ok(());
-        }
-        let text = format!("unfinished messages of all connections exceed {limit} bytes");
-        Err(BrokerError::new(reply_code::RESOURCE_ERROR, text))
+        count(&mut self.receiving, bytes, total, limit)
     }
 
     /// A body frame on this channel; `payload` may be a slice of the read buffer.

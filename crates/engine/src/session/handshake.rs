@@ -35,10 +35,7 @@ impl<S: Seams> Session<S> {
             Ask::Open { vhost } => self.open(&vhost, now),
             Ask::UpdateSecret { secret } => self.update_secret(&secret),
             Ask::PeerCloses => {
-                // Replies that wait for the log leave before close-ok: the client may be counting on them.
-                self.end_channels();
-                self.send(0, AMQPClass::Connection(connection::AMQPMethod::CloseOk(connection::CloseOk {})));
-                self.flow = Flow::CloseAfterFlush;
+                self.peer_closes();
                 Ok(())
             }
             Ask::PeerClosed => {

@@ -157,6 +157,8 @@ pub struct Session<S: Seams> {
     blocked: bool,
     /// Bytes of returned and got messages since the socket last took everything.
     answered_bytes: usize,
+    /// The client closed the connection; close-ok waits for the log.
+    peer_closing: bool,
     flow: Flow,
     ended: bool,
 }
@@ -187,6 +189,7 @@ impl<S: Seams> Session<S> {
             reply_consumers: reply_to::ReplyConsumers::default(),
             blocked: false,
             answered_bytes: 0,
+            peer_closing: false,
             flow: Flow::Go,
             ended: false,
         }
@@ -198,14 +201,15 @@ impl<S: Seams> Session<S> {
         if !self.header_seen && !self.take_header(buf) {
             return self.flow;
         }
-        while self.flow == Flow::Go {
+        while self.flow == Flow::Go && !self.peer_closing {
             match self.step(buf, now) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(failure) => self.fail(failure, now),
             }
         }
-        if self.flow != Flow::Go {
+        if self.flow != Flow::Go || self.peer_closing {
+            // Nothing counts behind a close.
             buf.clear();
         }
         self.release();
@@ -293,6 +297,9 @@ impl<S: Seams> Session<S> {
         }
         self.unblock_if_cleared();
         self.release();
+        if self.peer_closing && self.waiting.is_empty() && self.flow == Flow::Go {
+            self.answer_close();
+        }
         self.flow
     }
 

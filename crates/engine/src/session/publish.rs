@@ -227,7 +227,7 @@ impl<S: Seams> Session<S> {
     }
 
     /// Routes and publishes a batch, in order. A refused publish closes its channel; those before it are
-    /// published, those after it on the same channel are dropped.
+    /// published, those after it on the same channel are dropped. Of a group, all are published or none.
     fn publish_items(
         &mut self,
         items: &mut [Item<S>],
@@ -246,6 +246,9 @@ impl<S: Seams> Session<S> {
                     break;
                 }
                 until += 1;
+            }
+            if let Some(failure) = refused.take_if(|_| group.is_some()) {
+                return Err(failure);
             }
             if let Some(ready) = items.get_mut(from..until) {
                 self.publish_prepared(ready, sources, group);
@@ -457,7 +460,12 @@ impl<S: Seams> Session<S> {
         // A publish that would be refused at commit is refused now, as in RabbitMQ.
         self.prepare(&mut item, std::slice::from_ref(&publish.head))
             .map_err(|error| Failure::new(error, channel, (class_id::BASIC, basic_method_id::PUBLISH)))?;
+        let unfinished = Arc::clone(&self.broker.unfinished_bytes);
+        let limit = self.broker.settings.unfinished_bytes;
         if let Some(state) = self.channels.get_mut(&channel) {
+            let counted = content::count(&mut state.transaction.held, publish.bytes(), &unfinished, limit);
+            counted
+                .map_err(|error| Failure::new(error, channel, (class_id::BASIC, basic_method_id::PUBLISH)))?;
             state.transaction.publishes.push(publish);
             let waiting = state.transaction.publishes.len() as u64;
             state.counters.uncommitted.store(waiting, Ordering::Relaxed);

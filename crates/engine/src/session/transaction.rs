@@ -10,7 +10,7 @@ use leveret_protocol::constants::class_id;
 use leveret_storage::Position;
 
 use super::acks::AckOp;
-use super::content::OwnedPublish;
+use super::content::{OwnedPublish, Receiving};
 use super::{Failure, Session, SessionChannel};
 use crate::seams::{Log, Seams};
 
@@ -19,6 +19,8 @@ use crate::seams::{Log, Seams};
 pub(super) struct Transaction {
     pub(super) publishes: Vec<OwnedPublish>,
     pub(super) acks: Vec<AckOp>,
+    /// The bytes of the publishes, counted with all other unfinished messages.
+    pub(super) held: Option<Receiving>,
 }
 
 impl<S: Seams> Session<S> {
@@ -48,12 +50,13 @@ impl<S: Seams> Session<S> {
     /// tx.commit. Gives the position that commit-ok waits for.
     pub(super) fn commit(&mut self, number: u16) -> Result<Position, Failure> {
         let Some(channel) = self.channels.get_mut(&number) else { return Ok(Position(0)) };
-        let Transaction { publishes, acks } = channel.take_transaction();
+        let Transaction { publishes, acks, held } = channel.take_transaction();
         if publishes.is_empty() && acks.is_empty() {
             return Ok(Position(0));
         }
         let group = self.broker.log.append(|gather| gather.begin_group());
         self.publish_owned(number, publishes, Some(group))?;
+        drop(held);
         for op in acks {
             // Checked when it came; what a queue's deletion took meanwhile is gone anyway.
             _ = self.collect_ack(op);
