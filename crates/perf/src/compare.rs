@@ -139,7 +139,7 @@ fn summary(rounds: &[Vec<Round>; 2], out: &mut impl Write) -> Result<f64, PerfEr
         let times = b.median / a.median;
         writeln!(
             out,
-            "  broker CPU s for a million, medians: {:.2} and {:.2}: 1/{times:.0}",
+            "  broker CPU s for a million, medians: {:.2} and {:.2}: 1/{times:.1}",
             a.median, b.median
         )?;
     }
@@ -160,6 +160,6 @@ mod tests {
         assert!((ratio - 20.0).abs() < 1e-9);
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("ratio of medians 20.0 x (rounds: 10.0 to 20.0 x)"), "{text}");
-        assert!(text.contains("0.50 and 10.00: 1/20"), "{text}");
+        assert!(text.contains("0.50 and 10.00: 1/20.0"), "{text}");
     }
 }
