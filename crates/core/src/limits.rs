@@ -34,6 +34,10 @@ pub const CHUNK_BYTES: usize = 65_536;
 /// and its messages stay in their queues.
 pub const OUTBOX_HIGH_WATER_BYTES: usize = 512 * 1024;
 
+/// Bytes of direct replies that wait for one socket before further ones are dropped, with a warning: a reply is
+/// transient and has no queue to wait in.
+pub const UNREAD_REPLY_BYTES: usize = 64 * 1024 * 1024;
+
 /// Bytes of messages whose body has not come whole yet, on all connections together. The server sets a tenth of
 /// the memory limit, but never less than one largest message.
 pub const UNFINISHED_BYTES: u64 = 1024 * 1024 * 1024;

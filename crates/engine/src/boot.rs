@@ -130,8 +130,8 @@ pub fn boot<S: Seams, D: Disk>(
         vhosts: sink.vhosts,
         access: sink.access,
         revision: recovered.definitions.revision,
-        // Every durable declaration has a record of its own, so positions run ahead of ids: an id that was
-        // given and forgotten is never given again.
+        // An id is never given again: those of queues that are gone are in the records of their deletion, which
+        // the log keeps as long as it keeps its slots.
         next_queue: recovered.next_position.0.max(known + 1),
     };
     Ok((booted, recovered))

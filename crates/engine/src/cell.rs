@@ -91,6 +91,8 @@ pub struct QueueCell<S: Seams> {
     all_persistent: bool,
     pub(crate) contents: Contents,
     pub(crate) consumers: Consumers<ConsumerHandle<S>>,
+    /// Where the log last heard of messages leaving.
+    last_settlement: Position,
     /// Set when the queue is deleted: what still comes in is dropped.
     dead: bool,
 }
@@ -105,6 +107,7 @@ impl<S: Seams> QueueCell<S> {
             all_persistent,
             contents: Contents::default(),
             consumers: Consumers::default(),
+            last_settlement: Position(0),
             dead: false,
         }
     }
@@ -199,9 +202,11 @@ impl<S: Seams> QueueCell<S> {
         self.deliver(queue, log);
     }
 
-    /// Ends a consumer. True if it was the last one.
+    /// Ends a consumer. True if none is left.
     pub fn cancel(&mut self, key: ConsumerKey) -> bool {
-        self.consumers.remove(key).is_some() && self.consumers.is_empty()
+        // A delivery may have found it gone, and removed it, before this.
+        self.consumers.remove(key);
+        self.consumers.is_empty()
     }
 
     /// Settles or returns unacked messages, and makes `resumed` ready again.
@@ -234,7 +239,7 @@ impl<S: Seams> QueueCell<S> {
     }
 
     pub(crate) fn log_settled(
-        &self,
+        &mut self,
         log: &S::Log,
         group: Option<GroupId>,
         ranges: &SeqRanges,
@@ -243,12 +248,14 @@ impl<S: Seams> QueueCell<S> {
         if ranges.is_empty() || self.dead {
             return Position(0);
         }
-        log.append(|gather| {
+        let position = log.append(|gather| {
             if let Some(group) = group {
                 gather.within(group);
             }
             gather.settle(self.id.0, ranges.as_slice(), reason)
-        })
+        });
+        self.last_settlement = position;
+        position
     }
 
     /// basic.get, written to an outbox that the caller does not hold. Its bytes, or None if there is nothing to give.
@@ -332,19 +339,19 @@ impl<S: Seams> QueueCell<S> {
         Some(bytes)
     }
 
-    /// Drops all ready messages; their number, and the log position of it.
+    /// Drops all ready messages; their number, and the log position of it. Of an empty queue too: what emptied it
+    /// may still wait for its sync.
     pub fn purge(&mut self, log: &S::Log) -> (u64, Position) {
         let mut logged = SeqRanges::default();
         let count = self.contents.purge(&mut logged);
-        (count, self.log_settled(log, None, &logged, SettleReason::Purged))
+        self.log_settled(log, None, &logged, SettleReason::Purged);
+        (count, self.last_settlement)
     }
 
-    /// Ends the queue: its consumers, for their connections to be told, and the number of ready messages.
-    pub fn kill(&mut self) -> (Vec<Consumer<ConsumerHandle<S>>>, u64) {
+    /// Ends the queue.
+    pub fn kill(&mut self) -> Remains<S> {
         self.dead = true;
-        let ready = self.contents.totals().ready;
-        self.contents = Contents::default();
-        (self.consumers.drain().map(|(_, consumer)| consumer).collect(), ready)
+        Remains { consumers: self.consumers.drain().collect(), contents: std::mem::take(&mut self.contents) }
     }
 
     /// Whether it was deleted.
@@ -392,6 +399,14 @@ impl<S: Seams> QueueCell<S> {
     }
 }
 
+/// What a deleted queue leaves.
+pub struct Remains<S: Seams> {
+    /// Its consumers, for their connections to be told.
+    pub consumers: Vec<(ConsumerKey, Consumer<ConsumerHandle<S>>)>,
+    /// Its messages, maybe millions: to be dropped once no lock is held.
+    pub contents: Contents,
+}
+
 /// How a consumer takes part in its queue.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConsumerTerms {
@@ -417,8 +432,13 @@ fn write_get<S: Seams>(
     queue: &QueueRef<S>,
     to: Target<'_>,
 ) {
-    let origin = deliveries.get_origin(queue);
-    let tag = deliveries.deliver(origin, entry.seq(), to.no_ack);
+    let tag = match to.no_ack {
+        true => deliveries.next_tag(),
+        false => {
+            let origin = deliveries.get_origin(queue);
+            deliveries.deliver(origin, entry.seq(), false)
+        }
+    };
     let message = contents.message(entry);
     let get_ok = GetOk {
         delivery_tag: tag.0,

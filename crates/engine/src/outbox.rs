@@ -12,7 +12,6 @@ use leveret_core::BrokerError;
 use leveret_core::deliveries::{Deliveries, OriginId};
 use leveret_core::limits::OUTBOX_HIGH_WATER_BYTES;
 use leveret_core::message::{Body, SharedBody};
-use leveret_core::names::ConsumerTag;
 use leveret_core::queue::ConsumerKey;
 use leveret_protocol::encode;
 
@@ -182,12 +181,12 @@ impl Buf for WriteQueue {
 /// What others tell a connection.
 #[derive(Debug)]
 pub enum Notice {
-    /// A queue ended this consumer; its basic.cancel is written already where the client understands it.
+    /// A queue ended this consumer.
     ConsumerGone {
         /// The channel.
         channel: u16,
         /// The consumer.
-        origin: OriginId,
+        key: ConsumerKey,
     },
     /// Close the connection with this error.
     Close(BrokerError),
@@ -205,8 +204,6 @@ pub struct Outbox<S: Seams> {
     pub notices: Vec<Notice>,
     /// The negotiated largest frame in bytes.
     pub frame_max: u32,
-    /// The client understands a basic.cancel from the broker.
-    pub cancel_notify: bool,
     /// The connection takes no more deliveries.
     pub closed: bool,
     woken: bool,
@@ -222,7 +219,6 @@ impl<S: Seams> Outbox<S> {
             stalled: Vec::new(),
             notices: Vec::new(),
             frame_max: leveret_core::limits::FRAME_MIN_BYTES,
-            cancel_notify: false,
             closed: false,
             woken: false,
         }
@@ -245,15 +241,13 @@ impl<S: Seams> Outbox<S> {
         !std::mem::replace(&mut self.woken, true)
     }
 
-    /// Ends a consumer from the queue's side.
-    fn cancel(&mut self, channel: u16, origin: OriginId) {
+    /// Ends a consumer from the queue's side. The channel may have been closed and opened anew meanwhile.
+    fn cancel(&mut self, channel: u16, origin: OriginId, key: ConsumerKey) {
         let Some(deliveries) = self.channels.get_mut(&channel) else { return };
-        let Some(tag) = deliveries.consumer(origin).map(|(tag, _)| tag.clone()) else { return };
-        deliveries.cancel(origin);
-        if self.cancel_notify {
-            write_cancel(self.out.tail(), channel, &tag);
+        if deliveries.consumer_key(origin) == Some(key) {
+            deliveries.cancel(origin);
+            self.notices.push(Notice::ConsumerGone { channel, key });
         }
-        self.notices.push(Notice::ConsumerGone { channel, origin });
     }
 }
 
@@ -261,12 +255,6 @@ impl<S: Seams> Default for Outbox<S> {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn write_cancel(out: &mut Vec<u8>, channel: u16, tag: &ConsumerTag) {
-    use leveret_protocol::amqp::{AMQPClass, basic, short_string};
-    let cancel = basic::Cancel { consumer_tag: short_string(tag), nowait: true };
-    crate::session::write_method(out, channel, AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
 }
 
 /// A connection's outbox with the way to wake its task.
@@ -311,13 +299,16 @@ impl<S: Seams> OutboxRef<S> {
         result
     }
 
-    /// Ends a consumer from the queue's side: basic.cancel to a client that understands it.
-    pub fn cancel_consumer(&self, channel: u16, origin: OriginId) {
-        self.write(|outbox| outbox.cancel(channel, origin));
+    /// Ends a consumer from the queue's side; its session tells the client.
+    pub fn cancel_consumer(&self, channel: u16, origin: OriginId, key: ConsumerKey) {
+        self.lock.with(|outbox| outbox.cancel(channel, origin, key));
+        // Always: a task that waits for its socket has been woken for the bytes, and not for this.
+        self.waker.wake();
     }
 
     /// Tells the connection to close.
     pub fn close(&self, error: BrokerError) {
-        self.write(|outbox| outbox.notices.push(Notice::Close(error)));
+        self.lock.with(|outbox| outbox.notices.push(Notice::Close(error)));
+        self.waker.wake();
     }
 }

@@ -26,6 +26,9 @@ use crate::vhost::Vhost;
 /// At most this many routes are remembered by one connection; beyond it all are forgotten.
 const REMEMBERED_ROUTES: usize = 4096;
 
+/// At most this many queues are named by all remembered routes of one connection.
+const REMEMBERED_QUEUES: usize = 64 * 1024;
+
 /// What routing looks at in one publish.
 pub(crate) struct Routing<'a> {
     pub(crate) exchange: &'a [u8],
@@ -66,6 +69,8 @@ struct Remembered<S: Seams> {
 pub(crate) struct RouteCache<S: Seams> {
     routes: HashMap<Box<[u8]>, Remembered<S>, RandomState>,
     key: Vec<u8>,
+    /// Queues named by `routes`, those of forgotten ones included until all are forgotten.
+    queues: usize,
     /// The route used last, with its key: runs of equal publishes need no look-up.
     last: Option<(Vec<u8>, usize, Remembered<S>)>,
     scratch: Routes,
@@ -73,7 +78,7 @@ pub(crate) struct RouteCache<S: Seams> {
 
 impl<S: Seams> Default for RouteCache<S> {
     fn default() -> Self {
-        Self { routes: HashMap::default(), key: Vec::new(), last: None, scratch: Routes::new() }
+        Self { routes: HashMap::default(), key: Vec::new(), queues: 0, last: None, scratch: Routes::new() }
     }
 }
 
@@ -157,8 +162,10 @@ impl<S: Seams> RouteCache<S> {
         let version = vhost.version();
         let (route, may_remember) = self.look_up(broker, vhost, user, routing, &[])?;
         if may_remember {
-            if self.routes.len() >= REMEMBERED_ROUTES {
+            self.queues += route.queues.len();
+            if self.routes.len() >= REMEMBERED_ROUTES || self.queues > REMEMBERED_QUEUES {
                 self.routes.clear();
+                self.queues = route.queues.len();
             }
             self.set_key(routing);
             let remembered = Remembered { route: Arc::clone(&route), version };

@@ -100,7 +100,6 @@ fn a_second_declaration_waits_for_the_firsts_sync() {
 }
 
 #[test]
-#[ignore = "open: an empty queue may be full again after a crash"]
 fn a_second_purge_waits_for_the_firsts_sync() {
     let world = World::new();
     let (mut a, mut b) = (world.client(), world.client());
@@ -114,7 +113,6 @@ fn a_second_purge_waits_for_the_firsts_sync() {
 }
 
 #[test]
-#[ignore = "open: commit settles what was delivered after the ack"]
 fn an_ack_of_all_in_a_transaction_leaves_later_deliveries_alone() {
     let world = World::new();
     let mut client = world.client();
@@ -175,7 +173,6 @@ fn a_commit_that_fails_at_its_end_leaves_nothing_that_a_restart_takes_away() {
 }
 
 #[test]
-#[ignore = "open: confirms of a closed channel go on"]
 fn no_confirm_follows_the_channels_close() {
     let world = World::new();
     let mut client = world.client();
@@ -191,7 +188,6 @@ fn no_confirm_follows_the_channels_close() {
 }
 
 #[test]
-#[ignore = "open: a notice wakes only once between two takes"]
 fn an_operators_close_wakes_a_connection_whose_client_does_not_read() {
     let world = World::new();
     let (mut reader, mut publisher) = (world.client(), world.client());
@@ -210,7 +206,6 @@ fn an_operators_close_wakes_a_connection_whose_client_does_not_read() {
 }
 
 #[test]
-#[ignore = "open: unacked messages are marked as never delivered"]
 fn a_clean_stop_remembers_what_is_out_with_a_client_that_did_not_answer() {
     let world = World::new();
     let mut client = world.client();
@@ -228,7 +223,6 @@ fn a_clean_stop_remembers_what_is_out_with_a_client_that_did_not_answer() {
 }
 
 #[test]
-#[ignore = "open: cancel then says it was not the last"]
 fn an_auto_delete_queue_goes_when_its_last_consumer_is_found_gone_by_a_delivery() {
     let world = World::new();
     let (mut consumer, mut publisher) = (world.client(), world.client());
@@ -248,7 +242,6 @@ fn an_auto_delete_queue_goes_when_its_last_consumer_is_found_gone_by_a_delivery(
 }
 
 #[test]
-#[ignore = "open: dropped beyond 512 KiB"]
 fn replies_are_not_dropped_while_the_requester_is_a_moment_behind() {
     let world = World::new();
     let (mut requester, mut server) = (world.client(), world.client());
@@ -279,18 +272,6 @@ fn replies_are_not_dropped_while_the_requester_is_a_moment_behind() {
 }
 
 #[test]
-#[ignore = "open: an origin stays for each queue"]
-fn gets_without_ack_leave_nothing_behind() {
-    let mut deliveries = Deliveries::default();
-    let queue = std::sync::Arc::new(());
-    // What `write_get` does for a no-ack get.
-    let origin = deliveries.get_origin(&queue);
-    deliveries.deliver(origin, QueueSeq(0), true);
-    assert_eq!(std::sync::Arc::strong_count(&queue), 1, "the channel keeps the queue for nothing");
-}
-
-#[test]
-#[ignore = "open: basic.get counts against a channel-wide prefetch"]
 fn a_got_message_takes_no_credit_of_consumers() {
     let world = World::new();
     let mut client = world.client();
@@ -302,7 +283,6 @@ fn a_got_message_takes_no_credit_of_consumers() {
 }
 
 #[test]
-#[ignore = "open: only commit looks at the alarm"]
 fn an_alarm_stops_publishers_in_transactions_too() {
     let world = World::new();
     let mut client = world.client();
@@ -316,7 +296,6 @@ fn an_alarm_stops_publishers_in_transactions_too() {
 }
 
 #[test]
-#[ignore = "open: they wait for close-ok"]
 fn exclusive_queues_are_gone_when_the_broker_says_close() {
     let world = World::new();
     let (mut client, mut next) = (world.client(), world.client());
@@ -352,7 +331,6 @@ fn a_replys_sync_is_waited_for_before_the_connections_close_ok() {
 }
 
 #[test]
-#[ignore = "open: the tag is not looked at"]
 fn a_reply_consumer_may_not_take_another_consumers_tag() {
     let world = World::new();
     let mut client = world.client();
@@ -364,7 +342,6 @@ fn a_reply_consumer_may_not_take_another_consumers_tag() {
 }
 
 #[test]
-#[ignore = "open: origins are counted anew by a channel opened again"]
 fn a_notice_of_a_channel_before_does_not_touch_the_one_after() {
     let world = World::new();
     let (mut client, mut other) = (world.client(), world.client());
@@ -401,7 +378,6 @@ fn a_notice_of_a_channel_before_does_not_touch_the_one_after() {
 }
 
 #[test]
-#[ignore = "open: only gets and returns are counted"]
 fn what_a_client_does_not_read_is_bounded_whatever_it_asks() {
     let world = World::new();
     let mut client = world.client();
@@ -436,7 +412,6 @@ fn a_stop_closes_clients_with_320() {
 }
 
 #[test]
-#[ignore = "open: passive declarations answer at once"]
 fn a_passive_declaration_waits_for_the_firsts_sync() {
     let world = World::new();
     let (mut a, mut b) = (world.client(), world.client());
@@ -460,7 +435,6 @@ fn a_passive_declaration_waits_for_the_firsts_sync() {
 }
 
 #[test]
-#[ignore = "open: a queue that is gone may come back after a crash"]
 fn a_second_deletion_waits_for_the_firsts_sync() {
     let world = World::new();
     let (mut a, mut b) = (world.client(), world.client());
@@ -473,7 +447,6 @@ fn a_second_deletion_waits_for_the_firsts_sync() {
 }
 
 #[test]
-#[ignore = "open: basic.cancel overtakes a consume-ok that waits"]
 fn a_consumer_is_not_cancelled_before_it_is_told_of() {
     let world = World::new();
     let (mut a, mut b) = (world.client(), world.client());
@@ -489,7 +462,6 @@ fn a_consumer_is_not_cancelled_before_it_is_told_of() {
 }
 
 #[test]
-#[ignore = "open: not reading switches the heartbeat off"]
 fn a_vanished_client_is_noticed_whatever_it_left_unread() {
     let world = World::new();
     let mut client = world.client();
@@ -508,7 +480,6 @@ fn a_vanished_client_is_noticed_whatever_it_left_unread() {
 }
 
 #[test]
-#[ignore = "open: connection.close goes out and its answer is awaited"]
 fn a_stop_does_not_wait_for_a_client_that_has_not_begun() {
     let world = World::new();
     let mut client = world.stranger();

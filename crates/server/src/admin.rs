@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use leveret_core::access::User;
 use leveret_core::admin::{
@@ -15,7 +16,8 @@ use leveret_core::definition::{BindingDefinition, BindingTarget};
 use leveret_core::ids::ConnectionId;
 use leveret_engine::broker::{ChannelSummary, ConnectionDetails, ConnectionEntry};
 use leveret_engine::vhost::Vhost;
-use leveret_engine::{Broker, QueueRef, Registry, SharedRw};
+use leveret_engine::{Broker, Log, QueueRef, Registry, SharedRw};
+use leveret_storage::Position;
 use tokio::sync::Notify;
 
 use crate::alarm::Alarms;
@@ -110,6 +112,13 @@ impl BrokerAdmin {
             })
         });
         views.collect()
+    }
+
+    /// Holds an answer until the log is synced; callers are on threads that may wait for the disk.
+    fn wait_for(&self, position: Position) {
+        while self.broker.log.synced() < position {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn totals(&self) -> ObjectTotals {
@@ -392,12 +401,16 @@ impl Admin for BrokerAdmin {
     ) -> Result<u64, AdminError> {
         let vhost = self.broker.vhosts.find(vhost).ok_or(AdminError::NotFound)?;
         let deleted = self.broker.force_delete_queue(&vhost, &name.into(), if_unused, if_empty);
-        deleted.map_err(|error| precondition(&error))?.ok_or(AdminError::NotFound)
+        let (position, ready) = deleted.map_err(|error| precondition(&error))?.ok_or(AdminError::NotFound)?;
+        self.wait_for(position);
+        Ok(ready)
     }
 
     fn purge_queue(&self, vhost: &str, name: &str) -> Result<u64, AdminError> {
         let queue = self.queue_ref(vhost, name).ok_or(AdminError::NotFound)?;
-        Ok(queue.with(|cell| cell.purge(&self.broker.log)).0)
+        let (count, position) = queue.with(|cell| cell.purge(&self.broker.log));
+        self.wait_for(position);
+        Ok(count)
     }
 
     fn set_memory_watermark(&self, watermark: MemoryWatermark) -> Result<(), AdminError> {

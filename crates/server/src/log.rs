@@ -85,7 +85,11 @@ impl<D: Disk + Send + 'static> LogThread<D> {
     /// # Errors
     /// What kept the log from being written.
     pub fn stop(self) -> Result<(), StorageError> {
-        self.log.0.stop.store(true, Ordering::Release);
+        {
+            // Under the lock: between its look at the mark and its wait the thread would miss the notification.
+            let _gather = self.log.0.gather.lock();
+            self.log.0.stop.store(true, Ordering::Release);
+        }
         self.log.0.appended.notify_one();
         let Ok(result) = self.thread.join() else {
             // A panic of the log's thread ended the process already (see `run`).
@@ -154,6 +158,8 @@ impl SharedLog {
         let mut was_full = false;
         loop {
             let result = writer.step(batch);
+            // Before anyone is woken: who waits for the backlog looks at it then.
+            self.0.writing.store(batch.bytes(), Ordering::Relaxed);
             self.publish(writer.synced());
             match result {
                 Ok(_) => break,
@@ -170,7 +176,6 @@ impl SharedLog {
         if was_full {
             full(false);
         }
-        self.0.writing.store(0, Ordering::Relaxed);
         Ok(())
     }
 

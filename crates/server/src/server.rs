@@ -1,7 +1,7 @@
 //! Start, service and stop of one broker.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use leveret_core::BrokerError;
@@ -28,6 +28,9 @@ use crate::seams::{Shell, TaskWaker};
 
 /// How long clients have to answer a stop's connection.close.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the last flush may take; a full disk must not keep a stop for ever.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a broker could not start or stop.
 #[derive(Debug, thiserror::Error)]
@@ -98,10 +101,19 @@ impl Server {
             recovered.definitions_source,
         )?;
         let writer = LogWriter::open(&dir, recovered.tail)?;
-        let log = LogThread::start(writer, |error| end_process("log", error), |_full| {})
+        let full = Arc::new(OnceLock::<Weak<Broker<Shell>>>::new());
+        let told = Arc::clone(&full);
+        let tell_full = move |full| {
+            if let Some(broker) = told.get().and_then(Weak::upgrade) {
+                broker.set_log_full(full);
+            }
+        };
+        let log = LogThread::start(writer, |error| end_process("log", error), tell_full)
             .map_err(ServerError::system("start the log's thread"))?;
         let first_start = is_first_start(&booted);
         let broker = Arc::new(Broker::new(settings(config, memory_limit), booted, log.log(), entropy()?));
+        // Nobody else sets it.
+        _ = full.set(Arc::downgrade(&broker));
         if first_start {
             let defaults = defaults(config)?;
             let position =
@@ -153,10 +165,19 @@ impl Server {
         if timeout(STOP_TIMEOUT, gone).await.is_err() {
             tracing::warn!("{} connections did not answer the stop", self.broker.connections.len());
         }
+        for connection in self.broker.connections.values() {
+            // What goes out from now on would not be marked as delivered.
+            connection.outbox.with(|outbox| outbox.closed = true);
+        }
         self.broker.log_delivered();
         let position = self.broker.last_position();
-        while self.broker.log.synced() < position {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        let synced = async {
+            while self.broker.log.synced() < position {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if timeout(FLUSH_TIMEOUT, synced).await.is_err() {
+            return Err(ServerError::Setting("the log could not be flushed: the disk is full".to_owned()));
         }
         self.definitions.stop()?;
         self.log.stop()?;

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use crate::BrokerError;
 use crate::deliveries::OriginId;
 use crate::names::{ConsumerTag, QueueName};
+use crate::queue::ConsumerKey;
 
 /// What publishing on the channel means.
 #[derive(Debug, Default)]
@@ -38,6 +39,8 @@ pub enum ConsumerKind {
     Queue {
         /// Where its deliveries come from.
         origin: OriginId,
+        /// Its name at the queue.
+        key: ConsumerKey,
         /// The queue's name.
         queue: QueueName,
     },
@@ -192,10 +195,18 @@ impl Channel {
         self.consumers.remove(tag)
     }
 
-    /// Forgets the consumer with this origin: its queue cancelled it.
-    pub fn remove_origin(&mut self, gone: OriginId) {
-        self.consumers
-            .retain(|_, kind| !matches!(kind, ConsumerKind::Queue { origin, .. } if *origin == gone));
+    /// Forgets a consumer that its queue ended; its tag, unless it was forgotten before.
+    pub fn remove_ended(&mut self, gone: ConsumerKey) -> Option<ConsumerTag> {
+        let ended = |kind: &ConsumerKind| matches!(kind, ConsumerKind::Queue { key, .. } if *key == gone);
+        let tag = self.consumers.iter().find(|(_, kind)| ended(kind))?.0.clone();
+        self.consumers.remove(&tag);
+        Some(tag)
+    }
+
+    /// The consumer of a tag.
+    #[must_use]
+    pub fn consumer(&self, tag: &str) -> Option<&ConsumerKind> {
+        self.consumers.get(tag)
     }
 
     /// The consumers.

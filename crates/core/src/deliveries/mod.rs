@@ -13,7 +13,7 @@ use unacked::Unacked;
 
 /// Where a delivery came from: a consumer of this channel, or basic.get on a queue. An index of the channel's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OriginId(u32);
+pub struct OriginId(u64);
 
 /// A source of deliveries.
 #[derive(Debug)]
@@ -67,8 +67,10 @@ pub enum Credit {
 pub struct Deliveries<Q> {
     last_tag: u64,
     unacked: Unacked,
+    /// Of the unacked ones, those that consumers were given: basic.get takes no credit.
+    consumed: u32,
     origins: BTreeMap<OriginId, Origin<Q>>,
-    next_origin: u32,
+    next_origin: u64,
     /// basic.qos with global set: the limit for all consumers of the channel together; 0 is unlimited.
     channel_prefetch: u32,
     parked: usize,
@@ -79,6 +81,7 @@ impl<Q> Default for Deliveries<Q> {
         Self {
             last_tag: 0,
             unacked: Unacked::default(),
+            consumed: 0,
             origins: BTreeMap::new(),
             next_origin: 0,
             channel_prefetch: 0,
@@ -112,7 +115,7 @@ impl<Q: Clone + PartialEq> Deliveries<Q> {
 
     fn add_origin(&mut self, origin: Origin<Q>) -> OriginId {
         let id = OriginId(self.next_origin);
-        self.next_origin = self.next_origin.wrapping_add(1);
+        self.next_origin += 1;
         self.origins.insert(id, origin);
         id
     }
@@ -148,7 +151,7 @@ impl<Q: Clone + PartialEq> Deliveries<Q> {
     pub fn credit(&mut self, id: OriginId) -> Credit {
         let channel_left = match self.channel_prefetch {
             0 => u32::MAX,
-            limit => limit.saturating_sub(self.unacked.len_u32()),
+            limit => limit.saturating_sub(self.consumed),
         };
         let Some(origin) = self.origins.get_mut(&id) else { return Credit::Gone };
         let Some(consumer) = origin.consumer.as_mut().filter(|c| !c.cancelled) else { return Credit::Gone };
@@ -171,6 +174,7 @@ impl<Q: Clone + PartialEq> Deliveries<Q> {
         let tag = self.next_tag();
         if !settled && let Some(origin) = self.origins.get_mut(&id) {
             origin.unacked += 1;
+            self.consumed += u32::from(origin.consumer.is_some());
             self.unacked.push(tag, id, seq);
         }
         tag
@@ -180,6 +184,12 @@ impl<Q: Clone + PartialEq> Deliveries<Q> {
     pub fn next_tag(&mut self) -> DeliveryTag {
         self.last_tag += 1;
         DeliveryTag(self.last_tag)
+    }
+
+    /// The newest outstanding delivery.
+    #[must_use]
+    pub fn newest(&self) -> Option<DeliveryTag> {
+        self.unacked.newest()
     }
 
     /// Whether [`Deliveries::settle`] would accept this tag.
@@ -218,6 +228,7 @@ impl<Q: Clone + PartialEq> Deliveries<Q> {
     fn settled(&mut self, id: OriginId, seq: QueueSeq, out: &mut Vec<Settled>) {
         if let Some(origin) = self.origins.get_mut(&id) {
             origin.unacked -= 1;
+            self.consumed -= u32::from(origin.consumer.is_some());
         }
         match out.last_mut() {
             Some(run) if run.origin == id && run.last.0 + 1 == seq.0 => run.last = seq,
@@ -249,7 +260,7 @@ impl<Q: Clone + PartialEq> Deliveries<Q> {
         if self.parked == 0 {
             return;
         }
-        let channel_full = self.channel_prefetch != 0 && self.unacked.len_u32() >= self.channel_prefetch;
+        let channel_full = self.channel_prefetch != 0 && self.consumed >= self.channel_prefetch;
         if channel_full {
             return;
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn settle(d: &mut Deliveries<char>, tag: u64, multiple: bool) -> Result<Vec<(u32, u64, u64)>, UnknownTag> {
+fn settle(d: &mut Deliveries<char>, tag: u64, multiple: bool) -> Result<Vec<(u64, u64, u64)>, UnknownTag> {
     let mut out = Vec::new();
     d.settle(DeliveryTag(tag), multiple, &mut out)?;
     d.forget_finished(&out);

@@ -31,8 +31,8 @@ impl Unacked {
         self.live
     }
 
-    pub(super) fn len_u32(&self) -> u32 {
-        u32::try_from(self.live).unwrap_or(u32::MAX)
+    pub(super) fn newest(&self) -> Option<DeliveryTag> {
+        self.all.iter().rev().find(|d| d.origin.is_some()).map(|d| DeliveryTag(d.tag))
     }
 
     pub(super) fn contains(&self, tag: DeliveryTag) -> bool {

@@ -212,13 +212,15 @@ impl Contents {
         self.totals
     }
 
-    /// The logged messages that were delivered before, for the exact mark of a clean stop.
+    /// The logged messages that were delivered, out with a consumer or back again, for the exact mark of a clean
+    /// stop.
     pub fn delivered(&self, out: &mut SeqRanges) {
-        let returned = self.returned.values().filter(|entry| entry.keep.redelivered);
-        for entry in returned.chain(self.fresh.iter().filter(|entry| entry.keep.redelivered)) {
-            if entry.keep.logged {
-                out.push(entry.seq);
-            }
+        let back = self.returned.values().chain(&self.fresh).filter(|entry| entry.keep.redelivered);
+        let logged = back.chain(self.unacked.iter()).filter(|entry| entry.keep.logged);
+        let mut numbers: Vec<QueueSeq> = logged.map(|entry| entry.seq).collect();
+        numbers.sort_unstable();
+        for seq in numbers {
+            out.push(seq);
         }
     }
 
@@ -271,6 +273,10 @@ impl Unacked {
             self.close_holes();
         }
         Some(entry)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.first.iter().flatten().chain(self.again.values())
     }
 
     fn index_of(&self, seq: QueueSeq) -> Option<usize> {

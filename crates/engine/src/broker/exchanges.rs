@@ -41,7 +41,7 @@ impl<S: Seams> Broker<S> {
         let name = strip_line_breaks(m.exchange.as_str());
         if m.passive {
             actor.vhost.topology.read(|topology| topology.declare_exchange_passively(&name).map(|_| ()))?;
-            return Ok(Position(0));
+            return Ok(self.log_changes(&[]));
         }
         let declaration = ExchangeDeclaration {
             name: &name,

@@ -101,6 +101,7 @@ const TRANSIENT_QUEUE: u64 = 1 << 63;
 
 const MEMORY_ALARM: u8 = 1;
 const DISK_ALARM: u8 = 2;
+const LOG_FULL: u8 = 4;
 
 impl<S: Seams> Broker<S> {
     /// A broker with what a start found, and its log.
@@ -200,8 +201,21 @@ impl<S: Seams> Broker<S> {
 
     /// Sets or clears the alarms; connections are woken to block or unblock.
     pub fn set_alarms(&self, memory: bool, disk: bool) {
-        let alarms = u8::from(memory) * MEMORY_ALARM + u8::from(disk) * DISK_ALARM;
-        if self.alarms.swap(alarms, Ordering::AcqRel) != alarms {
+        let measured = u8::from(memory) * MEMORY_ALARM + u8::from(disk) * DISK_ALARM;
+        self.change_alarms(|alarms| (alarms & LOG_FULL) | measured);
+    }
+
+    /// Sets or clears the alarm of a log that has no room to be written.
+    pub fn set_log_full(&self, full: bool) {
+        self.change_alarms(|alarms| if full { alarms | LOG_FULL } else { alarms & !LOG_FULL });
+    }
+
+    fn change_alarms(&self, change: impl Fn(u8) -> u8) {
+        let changed = self.alarms.fetch_update(Ordering::AcqRel, Ordering::Acquire, |alarms| {
+            let after = change(alarms);
+            (after != alarms).then_some(after)
+        });
+        if changed.is_ok() {
             for connection in self.connections.values() {
                 connection.wake();
             }
@@ -211,11 +225,12 @@ impl<S: Seams> Broker<S> {
     /// Why publishers are blocked, in RabbitMQ's words; None while they are not.
     #[must_use]
     pub fn alarm_reason(&self) -> Option<&'static str> {
-        match self.alarms.load(Ordering::Acquire) {
-            0 => None,
-            MEMORY_ALARM => Some("low on memory"),
-            DISK_ALARM => Some("low on disk"),
-            _ => Some("low on memory & disk"),
+        let alarms = self.alarms.load(Ordering::Acquire);
+        match (alarms & MEMORY_ALARM != 0, alarms & (DISK_ALARM | LOG_FULL) != 0) {
+            (false, false) => None,
+            (true, false) => Some("low on memory"),
+            (false, true) => Some("low on disk"),
+            (true, true) => Some("low on memory & disk"),
         }
     }
 

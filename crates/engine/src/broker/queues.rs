@@ -3,7 +3,6 @@
 use leveret_core::BrokerError;
 use leveret_core::ids::{ConnectionId, QueueId};
 use leveret_core::names::QueueName;
-use leveret_core::queue::Consumer;
 use leveret_core::vhost::{QueueDeclaration, Vhost as Topology, strip_line_breaks};
 use leveret_protocol::amqp::queue;
 use leveret_protocol::field_table::FieldValue;
@@ -11,7 +10,7 @@ use leveret_storage::Position;
 
 use super::exchanges::arguments;
 use super::{Actor, Broker};
-use crate::cell::ConsumerHandle;
+use crate::cell::Remains;
 use crate::queue::QueueRef;
 use crate::seams::{Registry, Seams, SharedRw};
 use crate::session::{REPLY_PREFIX, REPLY_TO};
@@ -32,17 +31,17 @@ pub struct DeclaredQueue {
 
 /// A queue that was taken out of its vhost.
 struct Removed<S: Seams> {
-    consumers: Vec<Consumer<ConsumerHandle<S>>>,
-    ready: u64,
+    /// Dropped with this value, when no lock is held any more.
+    remains: Remains<S>,
     position: Position,
 }
 
 impl<S: Seams> Removed<S> {
     /// Tells the consumers; no lock is held any more.
     fn tell_consumers(&self) {
-        for consumer in &self.consumers {
+        for (key, consumer) in &self.remains.consumers {
             let handle = &consumer.handle;
-            handle.outbox.cancel_consumer(handle.channel, handle.origin);
+            handle.outbox.cancel_consumer(handle.channel, handle.origin, *key);
         }
     }
 }
@@ -63,7 +62,7 @@ impl<S: Seams> Broker<S> {
                 let queue = topology.declare_queue_passively(actor.connection, &name)?;
                 Ok::<QueueId, BrokerError>(queue.definition.id)
             })?;
-            return Ok(self.declared(&actor.vhost, id, &name, Position(0)));
+            return Ok(self.declared(&actor.vhost, id, &name, self.log_changes(&[])));
         }
         let server_named = name.is_empty();
         let generated = server_named.then(|| format!("amq.gen-{}", self.random_name()));
@@ -80,9 +79,11 @@ impl<S: Seams> Broker<S> {
             let text = "Cannot declare a server-named queue for type rabbit_quorum_queue";
             return Err(BrokerError::precondition_failed(text));
         }
-        let new_id = self.next_queue_id(m.durable && !m.exclusive);
+        let durable = m.durable && !m.exclusive;
         let (id, position) = self.as_caller(actor, |caller| {
             actor.vhost.topology.write(|topology| {
+                let is_new = topology.queue(name).is_none();
+                let new_id = if is_new { self.next_queue_id(durable) } else { QueueId::default() };
                 let declared = topology.declare_queue(caller, &declaration, new_id)?;
                 if declared.created
                     && let Some(queue) = topology.queue_by_id(declared.id)
@@ -156,12 +157,14 @@ impl<S: Seams> Broker<S> {
                 Ok::<_, BrokerError>(Some(self.remove(&actor.vhost, topology, &queue)))
             })
         })?;
-        let Some(removed) = removed else { return Ok((Position(0), 0)) };
+        // Nothing to delete: what deleted it may still wait for its sync.
+        let Some(removed) = removed else { return Ok((self.log_changes(&[]), 0)) };
         removed.tell_consumers();
-        Ok((removed.position, removed.ready))
+        Ok((removed.position, removed.remains.contents.totals().ready))
     }
 
-    /// Deletes a queue whoever owns it, as an operator does; None if it is not there.
+    /// Deletes a queue whoever owns it, as an operator does: the position that makes it durable, and how many
+    /// messages were ready; None if it is not there.
     ///
     /// # Errors
     /// 406 for `if_unused` and `if_empty`; nothing changed then.
@@ -171,26 +174,28 @@ impl<S: Seams> Broker<S> {
         name: &QueueName,
         if_unused: bool,
         if_empty: bool,
-    ) -> Result<Option<u64>, BrokerError> {
-        let Some(queue) = vhost.queue(name) else { return Ok(None) };
+    ) -> Result<Option<(Position, u64)>, BrokerError> {
         let removed = vhost.topology.write(|topology| {
+            let Some(found) = topology.queue(name) else { return Ok(None) };
+            let Some(queue) = vhost.queue_by_id(found.definition.id) else { return Ok(None) };
             let (ready, consumers) = queue.with(|cell| (cell.totals().ready, cell.consumer_count() as u64));
             topology.check_deletable(name, (if_empty, ready), (if_unused, consumers))?;
-            Ok::<_, BrokerError>(self.remove(vhost, topology, &queue))
+            Ok::<_, BrokerError>(Some(self.remove(vhost, topology, &queue)))
         })?;
+        let Some(removed) = removed else { return Ok(None) };
         removed.tell_consumers();
-        Ok(Some(removed.ready))
+        Ok(Some((removed.position, removed.remains.contents.totals().ready)))
     }
 
     /// Takes a queue out of its vhost. The topology is locked by the caller.
     fn remove(&self, vhost: &Vhost<S>, topology: &mut Topology, queue: &QueueRef<S>) -> Removed<S> {
         let effects = topology.remove_queue(queue.id);
         queue.kill();
-        let (consumers, ready) = queue.with(crate::cell::QueueCell::kill);
+        let remains = queue.with(crate::cell::QueueCell::kill);
         vhost.forget_queue(queue.id);
         vhost.changed();
         let position = self.log_changes(&effects.changes).max(self.log_queue_gone(queue));
-        Removed { consumers, ready, position }
+        Removed { remains, position }
     }
 
     /// Deletes an auto-delete queue whose last consumer has gone, unless another came meanwhile.

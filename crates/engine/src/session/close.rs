@@ -1,5 +1,6 @@
 //! Ends: of a channel, of the connection, of the socket.
 
+use leveret_core::channel::Mode;
 use leveret_core::connection::Phase;
 use leveret_core::ids::MonotonicMillis;
 use leveret_core::queue::ConsumerKey;
@@ -24,9 +25,7 @@ impl<S: Seams> Session<S> {
     pub(super) fn fail(&mut self, failure: Failure, now: MonotonicMillis) {
         match (failure.error.scope, self.connection.phase()) {
             // Before connection.open, RabbitMQ closes the socket without a word, after a while.
-            (_, Phase::StartOk | Phase::TuneOk)
-                if failure.error.code != leveret_protocol::reply_code::CONNECTION_FORCED =>
-            {
+            (_, Phase::StartOk | Phase::TuneOk) => {
                 self.connection.close_sent(now, SILENT_CLOSE_MS.min(1_000));
                 self.flow = Flow::CloseAfterFlush;
             }
@@ -57,6 +56,8 @@ impl<S: Seams> Session<S> {
         self.reply(number, AMQPClass::Channel(channel::AMQPMethod::Close(close)));
         if let Some(channel) = self.channels.get_mut(&number) {
             channel.core.closing = true;
+            // No confirm follows the close: clients take a frame on a closed channel for a fault.
+            channel.core.mode = Mode::Plain;
             channel.content = super::content::PendingContent::default();
             channel.transaction = super::transaction::Transaction::default();
         }
@@ -98,6 +99,7 @@ impl<S: Seams> Session<S> {
     pub(super) fn close_connection(&mut self, failure: &Failure, now: MonotonicMillis) {
         tracing_error(self, failure);
         self.end_channels();
+        self.broker.delete_exclusive(self.vhost.as_deref(), self.id);
         let close = connection::Close {
             reply_code: failure.error.code,
             reply_text: short_string(&failure.error.reply_text()),
@@ -116,6 +118,11 @@ impl<S: Seams> Session<S> {
     /// client may be counting on them.
     pub(super) fn peer_closes(&mut self) {
         self.peer_closing = true;
+        // Nothing more is delivered to a client that leaves.
+        let numbers: Vec<u16> = self.channels.keys().copied().collect();
+        for number in numbers {
+            self.release_deliveries(number);
+        }
         self.release();
         if self.waiting.is_empty() {
             self.answer_close();
@@ -183,12 +190,12 @@ impl<S: Seams> Session<S> {
         self.broker.delete_exclusive(self.vhost.as_deref(), self.id);
     }
 
-    /// Tells the client to go, as at a stop of the broker.
+    /// Tells the client to go, as at a stop of the broker. One that has not logged in just finds its socket
+    /// closed.
     pub fn shut_down(&mut self, error: BrokerError, now: MonotonicMillis) -> Flow {
-        if self.header_seen {
-            self.fail(Failure::new(error, 0, (0, 0)), now);
-        } else {
-            self.flow = Flow::Close;
+        match self.connection.phase() {
+            Phase::Running | Phase::Closing => self.fail(Failure::new(error, 0, (0, 0)), now),
+            Phase::StartOk | Phase::TuneOk | Phase::Open => self.flow = Flow::CloseAfterFlush,
         }
         self.flow
     }

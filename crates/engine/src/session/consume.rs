@@ -6,6 +6,7 @@ use leveret_core::BrokerError;
 use leveret_core::arguments::Arguments;
 use leveret_core::channel::ConsumerKind;
 use leveret_core::names::ConsumerTag;
+use leveret_core::queue::ConsumerKey;
 use leveret_protocol::amqp::{AMQPClass, basic, short_string};
 use leveret_routing::erlang_term::type_name;
 use leveret_storage::Position;
@@ -29,8 +30,9 @@ impl<S: Seams> Session<S> {
     pub(super) fn consume(&mut self, number: u16, consume: basic::Consume) -> Result<(), BrokerError> {
         let Some(channel) = self.channels.get(&number) else { return Ok(()) };
         let given = consume.consumer_tag.as_str();
-        // RabbitMQ looks at the reply consumer before the tag.
-        if consume.queue.as_str() != REPLY_TO {
+        // A reply consumer's own tag may come again: RabbitMQ looks at the consumer first.
+        let is_reply_tag = matches!(channel.core.consumer(given), Some(ConsumerKind::DirectReplyTo));
+        if !(is_reply_tag && consume.queue.as_str() == REPLY_TO) {
             channel.core.check_consumer_tag(given)?;
         }
         let tag = match given {
@@ -101,7 +103,7 @@ impl<S: Seams> Session<S> {
             return Err(error);
         }
         if let Some(channel) = self.channels.get_mut(&number) {
-            channel.core.add_consumer(tag, ConsumerKind::Queue { origin, queue: queue.name.clone() });
+            channel.core.add_consumer(tag, ConsumerKind::Queue { origin, key, queue: queue.name.clone() });
         }
         // Its first delivery comes after its consume-ok, wherever that has to wait.
         match ok {
@@ -142,6 +144,18 @@ impl<S: Seams> Session<S> {
         if !cancel.nowait {
             let ok = basic::CancelOk { consumer_tag: cancel.consumer_tag };
             self.reply(number, AMQPClass::Basic(basic::AMQPMethod::CancelOk(ok)));
+        }
+    }
+
+    /// A queue ended this consumer: the client is told, if it understands, behind what its channel waits for.
+    pub(super) fn consumer_gone(&mut self, number: u16, key: ConsumerKey) {
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        let Some(tag) = channel.core.remove_ended(key) else { return };
+        let closing = channel.core.closing;
+        self.describe_channel(number);
+        if self.connection.client().consumer_cancel_notify && !closing {
+            let cancel = basic::Cancel { consumer_tag: short_string(&tag), nowait: true };
+            self.reply(number, AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
         }
     }
 

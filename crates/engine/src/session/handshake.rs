@@ -81,11 +81,7 @@ impl<S: Seams> Session<S> {
         self.entry.opened(&vhost.name, &self.connection);
         self.vhost = Some(vhost);
         let frame_max = self.connection.frame_max();
-        let cancel_notify = self.connection.client().consumer_cancel_notify;
-        self.outbox.with(|outbox| {
-            outbox.frame_max = frame_max;
-            outbox.cancel_notify = cancel_notify;
-        });
+        self.outbox.with(|outbox| outbox.frame_max = frame_max);
         let open_ok = self.connection.opened(now);
         self.send(0, open_ok);
         Ok(())

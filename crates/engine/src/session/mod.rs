@@ -94,7 +94,7 @@ impl Peer {
 struct SessionChannel<S: Seams> {
     core: Channel,
     content: content::PendingContent,
-    transaction: transaction::Transaction,
+    transaction: transaction::Transaction<S>,
     held: held::HeldReplies<S>,
     /// The client closed it; it goes once its close-ok has left.
     leaving: bool,
@@ -151,11 +151,13 @@ pub struct Session<S: Seams> {
     /// Channels whose confirms or replies wait for the log.
     waiting: Vec<u16>,
     waits_until: Option<Position>,
+    /// The position at which a publisher that the log holds back is woken.
+    catches_up_at: Option<Position>,
     publisher: publish::Publisher<S>,
     acks: acks::AckBatch<S>,
     reply_consumers: reply_to::ReplyConsumers,
     blocked: bool,
-    /// Bytes of returned and got messages since the socket last took everything.
+    /// Bytes of answers, got and returned messages since the socket last took everything.
     answered_bytes: usize,
     /// The client closed the connection; close-ok waits for the log.
     peer_closing: bool,
@@ -184,6 +186,7 @@ impl<S: Seams> Session<S> {
             channels: HashMap::new(),
             waiting: Vec::new(),
             waits_until: None,
+            catches_up_at: None,
             publisher: publish::Publisher::default(),
             acks: acks::AckBatch::default(),
             reply_consumers: reply_to::ReplyConsumers::default(),
@@ -287,12 +290,8 @@ impl<S: Seams> Session<S> {
         let notices = self.outbox.with(|outbox| std::mem::take(&mut outbox.notices));
         for notice in notices {
             match notice {
-                Notice::ConsumerGone { channel, origin } => {
-                    if let Some(channel) = self.channels.get_mut(&channel) {
-                        channel.core.remove_origin(origin);
-                    }
-                }
-                Notice::Close(error) => self.fail(Failure::new(error, 0, (0, 0)), now),
+                Notice::ConsumerGone { channel, key } => self.consumer_gone(channel, key),
+                Notice::Close(error) => _ = self.shut_down(error, now),
             }
         }
         self.unblock_if_cleared();
@@ -314,7 +313,7 @@ impl<S: Seams> Session<S> {
         if self.connection.timed_out(now) {
             self.flow = Flow::Close;
         } else if self.connection.phase() == Phase::Running {
-            if !self.wants_input() {
+            if self.blocked || self.log_is_behind() {
                 // What the peer sends is not read now, so its silence says nothing.
                 self.connection.heartbeat().received(now);
             }
@@ -361,9 +360,11 @@ impl<S: Seams> Session<S> {
     }
 
     /// For a task that is held back by the log: asks for a wake once it has caught up.
-    pub fn wake_when_log_catches_up(&self) {
-        if self.log_is_behind() {
+    pub fn wake_when_log_catches_up(&mut self) {
+        let synced = self.broker.log.synced();
+        if self.log_is_behind() && self.catches_up_at.is_none_or(|position| position <= synced) {
             let position = self.broker.last_position();
+            self.catches_up_at = Some(position);
             self.broker.log.wake_when_synced(position, self.outbox.waker());
         }
     }
@@ -390,7 +391,13 @@ impl<S: Seams> Session<S> {
         self.vhost.clone().ok_or_else(|| BrokerError::internal("connection has no vhost"))
     }
 
-    fn send(&self, channel: u16, method: AMQPClass) {
-        self.outbox.with(|outbox| write_method(outbox.out.tail(), channel, method));
+    fn send(&mut self, channel: u16, method: AMQPClass) {
+        let bytes = self.outbox.with(|outbox| {
+            let out = outbox.out.tail();
+            let before = out.len();
+            write_method(out, channel, method);
+            out.len() - before
+        });
+        self.answered_bytes += bytes;
     }
 }

@@ -35,6 +35,9 @@ use crate::seams::{Log, Seams};
 /// At most this many messages in one batch: what waits behind them gets its turn.
 const BATCH_MESSAGES: usize = 4096;
 
+/// Lists of items that are kept for the next batch: enough for most, little after one large fan-out.
+const SPARE_LISTS: usize = 16;
+
 /// One publish of a batch.
 pub(super) struct Item<S: Seams> {
     channel: u16,
@@ -188,52 +191,29 @@ impl<S: Seams> Session<S> {
         let mut items = std::mem::take(&mut self.publisher.items);
         for item in &mut items {
             if item.body.len as usize > SMALL_BODY_BYTES {
-                let at = item.body.at as usize;
-                item.large_body = Some(SharedBody::from(bytes.slice(at..at + item.body.len as usize)));
+                let body = item.body.at as usize..item.body.at as usize + item.body.len as usize;
+                // A slice keeps the whole read alive: one that is a small part of it is copied.
+                let is_small_part = body.len() < bytes.len() / 4;
+                let body = bytes.slice(body);
+                let body = if is_small_part { Bytes::copy_from_slice(&body) } else { body };
+                item.large_body = Some(SharedBody::from(body));
             }
         }
-        let result = self.publish_items(&mut items, &[bytes], None);
+        let result = self.publish_items(&mut items, &[bytes]);
         items.clear();
         self.publisher.items = items;
         result
     }
 
-    /// Publishes messages that own their bytes.
-    pub(super) fn publish_owned(
-        &mut self,
-        channel: u16,
-        publishes: Vec<OwnedPublish>,
-        group: Option<GroupId>,
-    ) -> Result<(), Failure> {
-        let sources: Vec<Bytes> = publishes.iter().map(|publish| publish.head.clone()).collect();
-        let mut items: Vec<Item<S>> = (0..)
-            .zip(publishes)
-            .map(|(source, publish)| Item {
-                channel,
-                mandatory: publish.mandatory,
-                persistent: false,
-                source,
-                exchange: publish.exchange,
-                routing_key: publish.routing_key,
-                properties: publish.properties,
-                body: publish.small_body,
-                large_body: publish.large_body,
-                changed_properties: None,
-                route: None,
-                shared_body: None,
-            })
-            .collect();
-        self.publish_items(&mut items, &sources, group)
+    /// Publishes a message that owns its bytes.
+    fn publish_owned(&mut self, channel: u16, publish: OwnedPublish) -> Result<(), Failure> {
+        let head = publish.head.clone();
+        self.publish_items(&mut [Item::owned(channel, 0, publish)], &[head])
     }
 
     /// Routes and publishes a batch, in order. A refused publish closes its channel; those before it are
-    /// published, those after it on the same channel are dropped. Of a group, all are published or none.
-    fn publish_items(
-        &mut self,
-        items: &mut [Item<S>],
-        sources: &[Bytes],
-        group: Option<GroupId>,
-    ) -> Result<(), Failure> {
+    /// published, those after it on the same channel are dropped.
+    fn publish_items(&mut self, items: &mut [Item<S>], sources: &[Bytes]) -> Result<(), Failure> {
         self.block_if_alarmed();
         let mut from = 0;
         while from < items.len() {
@@ -247,11 +227,8 @@ impl<S: Seams> Session<S> {
                 }
                 until += 1;
             }
-            if let Some(failure) = refused.take_if(|_| group.is_some()) {
-                return Err(failure);
-            }
             if let Some(ready) = items.get_mut(from..until) {
-                self.publish_prepared(ready, sources, group);
+                self.publish_prepared(ready, sources, None);
             }
             let Some(failure) = refused else { break };
             let connection_ends = failure.error.scope == leveret_core::Scope::Connection;
@@ -294,7 +271,13 @@ impl<S: Seams> Session<S> {
         Ok(())
     }
 
-    fn publish_prepared(&mut self, items: &mut [Item<S>], sources: &[Bytes], group: Option<GroupId>) {
+    /// Publishes what was checked and routed, within a group of the log if one is given.
+    pub(super) fn publish_prepared(
+        &mut self,
+        items: &mut [Item<S>],
+        sources: &[Bytes],
+        group: Option<GroupId>,
+    ) {
         self.share_bodies(items, sources);
         self.deal_out(items);
         let mut position = Position(0);
@@ -310,8 +293,10 @@ impl<S: Seams> Session<S> {
             position = position.max(published);
         }
         for Share { mut items, .. } in shares.drain(..) {
-            items.clear();
-            self.publisher.spare.push(items);
+            if self.publisher.spare.len() < SPARE_LISTS {
+                items.clear();
+                self.publisher.spare.push(items);
+            }
         }
         self.publisher.shares = shares;
         self.answer(items, sources, position);
@@ -441,40 +426,51 @@ impl<S: Seams> Session<S> {
         }
         let publish = state.content.finish();
         if !state.core.is_transactional() {
-            return self.publish_owned(channel, vec![publish], None);
+            return self.publish_owned(channel, publish);
         }
-        let mut item = Item {
-            channel,
-            mandatory: publish.mandatory,
-            persistent: false,
-            source: 0,
-            exchange: publish.exchange,
-            routing_key: publish.routing_key,
-            properties: publish.properties,
-            body: publish.small_body,
-            large_body: None,
-            changed_properties: None,
-            route: None,
-            shared_body: None,
-        };
-        // A publish that would be refused at commit is refused now, as in RabbitMQ.
-        self.prepare(&mut item, std::slice::from_ref(&publish.head))
-            .map_err(|error| Failure::new(error, channel, (class_id::BASIC, basic_method_id::PUBLISH)))?;
+        self.block_if_alarmed();
+        // Checked and routed now, as in RabbitMQ: what the topology becomes until the commit is no matter.
+        let (bytes, head) = (publish.bytes(), publish.head.clone());
+        let mut item = Item::owned(channel, 0, publish);
+        let ids = (class_id::BASIC, basic_method_id::PUBLISH);
+        self.prepare(&mut item, std::slice::from_ref(&head))
+            .map_err(|error| Failure::new(error, channel, ids))?;
         let unfinished = Arc::clone(&self.broker.unfinished_bytes);
         let limit = self.broker.settings.unfinished_bytes;
-        if let Some(state) = self.channels.get_mut(&channel) {
-            let counted = content::count(&mut state.transaction.held, publish.bytes(), &unfinished, limit);
-            counted
-                .map_err(|error| Failure::new(error, channel, (class_id::BASIC, basic_method_id::PUBLISH)))?;
-            state.transaction.publishes.push(publish);
-            let waiting = state.transaction.publishes.len() as u64;
-            state.counters.uncommitted.store(waiting, Ordering::Relaxed);
-        }
+        let Some(state) = self.channels.get_mut(&channel) else { return Ok(()) };
+        content::count(&mut state.transaction.held, bytes, &unfinished, limit)
+            .map_err(|error| Failure::new(error, channel, ids))?;
+        state.transaction.add(item, head);
+        let waiting = state.transaction.publishes() as u64;
+        state.counters.uncommitted.store(waiting, Ordering::Relaxed);
         Ok(())
     }
 }
 
 impl<S: Seams> Item<S> {
+    /// A publish that owns its bytes; its head is the batch's source of that number.
+    fn owned(channel: u16, source: u32, publish: OwnedPublish) -> Self {
+        Self {
+            channel,
+            mandatory: publish.mandatory,
+            persistent: false,
+            source,
+            exchange: publish.exchange,
+            routing_key: publish.routing_key,
+            properties: publish.properties,
+            body: publish.small_body,
+            large_body: publish.large_body,
+            changed_properties: None,
+            route: None,
+            shared_body: None,
+        }
+    }
+
+    /// The same publish in another batch.
+    pub(super) fn set_source(&mut self, source: u32) {
+        self.source = source;
+    }
+
     fn message<'a>(&'a self, sources: &'a [Bytes]) -> Message<'a> {
         let source = sources.get(self.source as usize).map_or(&[][..], |bytes| bytes);
         Message {

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use leveret_core::BrokerError;
+use leveret_core::limits::UNREAD_REPLY_BYTES;
 use leveret_core::message::Message;
 use leveret_core::names::ConsumerTag;
 use leveret_protocol::constants::class_id;
@@ -37,10 +38,14 @@ impl<S: Seams> Clone for ReplyTarget<S> {
 }
 
 impl<S: Seams> ReplyTarget<S> {
-    /// Delivers a reply. A consumer that reads nothing gets none: a reply is transient, as in RabbitMQ.
+    /// Delivers a reply.
     pub(super) fn deliver(&self, message: &Message<'_>) {
         self.outbox.write(|outbox| {
-            if outbox.closed || outbox.is_full() {
+            if outbox.closed {
+                return;
+            }
+            if outbox.out.len() >= UNREAD_REPLY_BYTES {
+                tracing::warn!(consumer = %self.tag, "a direct reply was dropped: its consumer does not read");
                 return;
             }
             let Some(deliveries) = outbox.channels.get_mut(&self.channel) else { return };
@@ -86,11 +91,11 @@ impl<S: Seams> Session<S> {
         tag: ConsumerTag,
         no_ack: bool,
     ) -> Result<(), BrokerError> {
-        if self.reply_consumers.by_channel.contains_key(&channel) {
-            return Err(BrokerError::precondition_failed("reply consumer already set"));
-        }
         if !no_ack {
             return Err(BrokerError::precondition_failed("reply consumer cannot acknowledge"));
+        }
+        if self.reply_consumers.by_channel.contains_key(&channel) {
+            return Err(BrokerError::precondition_failed("reply consumer already set"));
         }
         let name = format!("{REPLY_PREFIX}{}", self.broker.random_name());
         let target = ReplyTarget { outbox: self.outbox.clone(), channel, tag: tag.clone() };

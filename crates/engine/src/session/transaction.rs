@@ -4,38 +4,63 @@
 
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use leveret_core::BrokerError;
 use leveret_core::ids::DeliveryTag;
 use leveret_protocol::constants::class_id;
 use leveret_storage::Position;
 
 use super::acks::AckOp;
-use super::content::{OwnedPublish, Receiving};
+use super::content::Receiving;
+use super::publish::Item;
 use super::{Failure, Session, SessionChannel};
 use crate::seams::{Log, Seams};
 
 /// What waits for tx.commit.
-#[derive(Debug, Default)]
-pub(super) struct Transaction {
-    pub(super) publishes: Vec<OwnedPublish>,
-    pub(super) acks: Vec<AckOp>,
+pub(super) struct Transaction<S: Seams> {
+    items: Vec<Item<S>>,
+    /// The bytes that the items' spans lie in, one for each.
+    heads: Vec<Bytes>,
+    acks: Vec<AckOp>,
     /// The bytes of the publishes, counted with all other unfinished messages.
     pub(super) held: Option<Receiving>,
 }
 
+impl<S: Seams> Default for Transaction<S> {
+    fn default() -> Self {
+        Self { items: Vec::new(), heads: Vec::new(), acks: Vec::new(), held: None }
+    }
+}
+
+impl<S: Seams> Transaction<S> {
+    /// A publish that was checked and routed.
+    pub(super) fn add(&mut self, mut item: Item<S>, head: Bytes) {
+        item.set_source(u32::try_from(self.heads.len()).unwrap_or(u32::MAX));
+        self.items.push(item);
+        self.heads.push(head);
+    }
+
+    /// How many publishes wait.
+    pub(super) fn publishes(&self) -> usize {
+        self.items.len()
+    }
+}
+
 impl<S: Seams> Session<S> {
-    /// An ack on a transactional channel: checked now, applied at commit.
-    pub(super) fn transaction_ack(&mut self, op: AckOp) -> Result<(), Failure> {
+    /// An ack on a transactional channel: checked now, applied at commit. Tag 0 means what is outstanding now.
+    pub(super) fn transaction_ack(&mut self, mut op: AckOp) -> Result<(), Failure> {
         let unknown = |tag: DeliveryTag| {
             let error = BrokerError::precondition_failed(format!("unknown delivery tag {tag}"));
             Failure::new(error, op.channel, (class_id::BASIC, op.method_id))
         };
-        let outstanding = self.outbox.with(|outbox| {
-            outbox
-                .channels
-                .get(&op.channel)
-                .is_some_and(|deliveries| deliveries.is_outstanding(op.tag, op.multiple))
+        let (outstanding, newest) = self.outbox.with(|outbox| match outbox.channels.get(&op.channel) {
+            Some(deliveries) => (deliveries.is_outstanding(op.tag, op.multiple), deliveries.newest()),
+            None => (false, None),
         });
+        if op.multiple && op.tag.0 == 0 {
+            let Some(newest) = newest else { return Ok(()) };
+            op.tag = newest;
+        }
         let Some(channel) = self.channels.get_mut(&op.channel) else { return Err(unknown(op.tag)) };
         let acked_before = channel.transaction.acks.iter().any(|before| before.covers(op));
         if !outstanding || acked_before {
@@ -48,21 +73,21 @@ impl<S: Seams> Session<S> {
     }
 
     /// tx.commit. Gives the position that commit-ok waits for.
-    pub(super) fn commit(&mut self, number: u16) -> Result<Position, Failure> {
-        let Some(channel) = self.channels.get_mut(&number) else { return Ok(Position(0)) };
-        let Transaction { publishes, acks, held } = channel.take_transaction();
-        if publishes.is_empty() && acks.is_empty() {
-            return Ok(Position(0));
+    pub(super) fn commit(&mut self, number: u16) -> Position {
+        let Some(channel) = self.channels.get_mut(&number) else { return Position(0) };
+        let Transaction { mut items, heads, acks, held } = channel.take_transaction();
+        if items.is_empty() && acks.is_empty() {
+            return Position(0);
         }
         let group = self.broker.log.append(|gather| gather.begin_group());
-        self.publish_owned(number, publishes, Some(group))?;
+        self.publish_prepared(&mut items, &heads, Some(group));
         drop(held);
         for op in acks {
             // Checked when it came; what a queue's deletion took meanwhile is gone anyway.
             _ = self.collect_ack(op);
         }
         self.settle_collected(Some(group));
-        Ok(self.broker.log.append(|gather| gather.commit_group(group)))
+        self.broker.log.append(|gather| gather.commit_group(group))
     }
 
     /// tx.rollback: what waited is forgotten; the messages acked in it are unacked still.
@@ -74,7 +99,7 @@ impl<S: Seams> Session<S> {
 }
 
 impl<S: Seams> SessionChannel<S> {
-    fn take_transaction(&mut self) -> Transaction {
+    fn take_transaction(&mut self) -> Transaction<S> {
         self.counters.uncommitted.store(0, Ordering::Relaxed);
         self.counters.acks_uncommitted.store(0, Ordering::Relaxed);
         std::mem::take(&mut self.transaction)
