@@ -4,8 +4,6 @@ mod harness;
 
 use harness::{Client, World, publish_bytes, publish_with};
 use leveret_core::BrokerError;
-use leveret_core::deliveries::Deliveries;
-use leveret_core::ids::QueueSeq;
 use leveret_engine::Registry;
 use leveret_protocol::amqp::{FieldTable, basic, channel, confirm, connection, exchange, queue, tx};
 
