@@ -23,7 +23,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   ci                       format, clippy, tidy, then test; changes no tracked file
   test [NAME...]           the commit tier: every crate's tests, then the quick client suites
                            (NAME: workspace, pika, lapin, tutorials)
-  nightly [STEP...]        the long programmes (properties, fuzz, fuzz-check, ignored,
+  nightly [STEP...]        the long programmes (properties, fuzz, fuzz-check,
                            crash, suites, doc, deny, bench)
   interop [CLIENT...] [--url AMQP_URL]
                            the client suites, their results written into docs/COMPATIBILITY.md;
