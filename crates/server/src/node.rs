@@ -1,5 +1,6 @@
 //! One node: the broker with its listeners, alarms and management, from start to stop.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use leveret_core::admin::{Admin, Listener};
@@ -25,6 +26,8 @@ use crate::server::{Server, ServerError};
 pub async fn run(config: Config) -> Result<(), ServerError> {
     let clock = Clock::start();
     let descriptors = raise_descriptor_limit();
+    // The alarms measure the folder's disk; what is wrong with the folder itself is told when it is opened.
+    _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
     let alarms = Alarms::new(config.memory_watermark, config.disk_free_limit, config.data_dir.clone());
     let server = Server::start(&config, alarms.memory_limit(), clock)?;
     let gate = ConnectionGate::new(descriptors);

@@ -185,6 +185,9 @@ impl<S: Seams> Session<S> {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        if self.vhost.is_some() {
+            tracing::info!(connection = %self.name(), "closed");
+        }
         self.end_channels();
         self.broker.connections.remove(&self.id);
         self.broker.delete_exclusive(self.vhost.as_deref(), self.id);

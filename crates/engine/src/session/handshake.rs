@@ -79,6 +79,7 @@ impl<S: Seams> Session<S> {
         let user = self.user.clone().ok_or_else(|| BrokerError::internal("connection has no user"))?;
         let vhost = self.broker.open_vhost(&user, name)?;
         self.entry.opened(&vhost.name, &self.connection);
+        tracing::info!(connection = %self.name(), %user, vhost = %vhost.name, "authenticated and opened");
         self.vhost = Some(vhost);
         let frame_max = self.connection.frame_max();
         self.outbox.with(|outbox| outbox.frame_max = frame_max);
