@@ -43,7 +43,7 @@ impl MessageId {
 pub struct Delivery {
     /// The message.
     pub id: MessageId,
-    /// Where the consumer stands; see [`Ledger::consumer`].
+    /// Where the consumer stands; one for each consumer of the ledger.
     pub consumer: usize,
     /// The flag on the delivery.
     pub redelivered: bool,
