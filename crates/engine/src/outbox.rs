@@ -10,7 +10,6 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes};
 use leveret_core::BrokerError;
 use leveret_core::deliveries::{Deliveries, OriginId};
-use leveret_core::limits::OUTBOX_HIGH_WATER_BYTES;
 use leveret_core::message::{Body, SharedBody};
 use leveret_core::queue::ConsumerKey;
 use leveret_protocol::encode;
@@ -222,12 +221,6 @@ impl<S: Seams> Outbox<S> {
             closed: false,
             woken: false,
         }
-    }
-
-    /// Whether consumers of this connection must wait until some of it is written.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.out.len() >= OUTBOX_HIGH_WATER_BYTES
     }
 
     /// Moves the bytes to be written; whoever writes next wakes the task again.

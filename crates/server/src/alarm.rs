@@ -34,17 +34,6 @@ impl AlarmState {
         self.memory || self.disk
     }
 
-    /// The reason in connection.blocked, in RabbitMQ's words.
-    #[must_use]
-    pub fn reason(self) -> &'static str {
-        match (self.memory, self.disk) {
-            (true, true) => "low on memory & disk",
-            (true, false) => "low on memory",
-            (false, true) => "low on disk",
-            (false, false) => "",
-        }
-    }
-
     /// The same as a list.
     #[must_use]
     pub fn list(self) -> Vec<Alarm> {
@@ -305,15 +294,6 @@ mod tests {
         alarms.measure();
         assert_eq!(alarms.state(), AlarmState { memory: true, disk: true });
         assert_eq!(alarms.disk_free(), None);
-    }
-
-    #[test]
-    fn reasons() {
-        let reason = |memory, disk| AlarmState { memory, disk }.reason();
-        assert_eq!(reason(true, false), "low on memory");
-        assert_eq!(reason(false, true), "low on disk");
-        assert_eq!(reason(true, true), "low on memory & disk");
-        assert!(!AlarmState::default().any());
     }
 
     #[test]

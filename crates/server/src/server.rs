@@ -1,6 +1,5 @@
 //! Start, service and stop of one broker.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::ConnectionTask;
 use crate::definitions::DefinitionThread;
+use crate::listener::canonical;
 use crate::log::LogThread;
 use crate::seams::{Shell, TaskWaker};
 
@@ -137,9 +137,9 @@ impl Server {
     ) -> std::io::Result<impl Future<Output = ()> + Send + use<>> {
         let (remote, local) = (stream.peer_addr()?, stream.local_addr()?);
         let peer = Peer {
-            host: plain(remote).ip(),
+            host: canonical(remote).ip(),
             port: remote.port(),
-            local_host: plain(local).ip(),
+            local_host: canonical(local).ip(),
             local_port: local.port(),
             connected_at: self.clock.unix(),
         };
@@ -183,11 +183,6 @@ impl Server {
         self.log.stop()?;
         Ok(())
     }
-}
-
-/// An IPv4 address that came in on an IPv6 socket, as what it is.
-fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// The log or the checkpoint can no longer be written: nothing more is confirmed, and the process ends, so that

@@ -5,9 +5,6 @@ use leveret_protocol::field_table::{FieldTable, FieldValue};
 use super::{Access, User};
 use crate::error::BrokerError;
 
-/// The mechanisms offered in connection.start.
-pub const MECHANISMS: &str = "PLAIN AMQPLAIN";
-
 /// A name and password as they were sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Credentials<'a> {

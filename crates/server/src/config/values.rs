@@ -1,7 +1,7 @@
 //! How single values are written: addresses, sizes, numbers, switches.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 /// Where to listen.
@@ -43,18 +43,6 @@ impl BindAddress {
         }
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         bare.parse::<IpAddr>().ok().map(|ip| Self::One(SocketAddr::new(ip, port)))
-    }
-
-    /// The addresses to listen on. [`crate::listener::bind`] does it with care for machines without IPv6.
-    #[must_use]
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        match self {
-            Self::Any(port) => vec![SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), *port)],
-            Self::Localhost(port) => [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
-                .map(|ip: IpAddr| SocketAddr::new(ip, *port))
-                .to_vec(),
-            Self::One(address) => vec![*address],
-        }
     }
 }
 
