@@ -11,7 +11,6 @@ pub mod boot;
 pub mod broker;
 pub mod cell;
 mod deliver;
-mod expiration;
 pub mod outbox;
 mod payload;
 pub mod queue;

@@ -276,7 +276,7 @@ fn check_properties<S: Seams>(
         )));
     }
     if let Some(expiration) = properties.expiration() {
-        crate::expiration::check(expiration)?;
+        leveret_core::expiration::parse(expiration)?;
     }
     let has_bcc = headers.is_some_and(|headers| headers.get(b"BCC").is_some());
     if reply_to.is_none() && !has_bcc {

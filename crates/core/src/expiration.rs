@@ -1,15 +1,15 @@
 //! The `expiration` property: milliseconds as text, checked when it is published.
 
-use leveret_core::BrokerError;
+use crate::error::BrokerError;
 
 /// RabbitMQ's longest time to live: ten years, in milliseconds (`?MAX_EXPIRY_TIMER`).
 const MAX_MS: i128 = 315_360_000_000;
 
-/// Checks an expiration in RabbitMQ's words (`string:to_integer` and `rabbit_misc:check_expiry`).
+/// Reads an expiration, or refuses it in RabbitMQ's words (`string:to_integer` and `rabbit_misc:check_expiry`).
 ///
 /// # Errors
 /// 406 for what is no whole number of milliseconds from 0 to ten years.
-pub(crate) fn check(expiration: &[u8]) -> Result<(), BrokerError> {
+pub fn parse(expiration: &[u8]) -> Result<u64, BrokerError> {
     let refused = |why: String| {
         let given = String::from_utf8_lossy(expiration);
         Err(BrokerError::precondition_failed(format!("invalid expiration '{given}': {why}")))
@@ -38,7 +38,8 @@ pub(crate) fn check(expiration: &[u8]) -> Result<(), BrokerError> {
     if value > MAX_MS {
         return refused(too_large(significant));
     }
-    Ok(())
+    // Between 0 and ten years.
+    Ok(u64::try_from(value).unwrap_or_default())
 }
 
 /// Erlang breaks a tuple's line when it is long.
@@ -53,8 +54,16 @@ mod tests {
 
     #[test]
     fn expirations_are_refused_in_rabbitmqs_words() {
-        for good in ["0", "+5", "60000", "315360000000", "007"] {
-            check(good.as_bytes()).unwrap();
+        let good = [
+            ("0", 0),
+            ("+5", 5),
+            ("60000", 60_000),
+            ("315360000000", 315_360_000_000),
+            ("007", 7),
+            ("-0", 0),
+        ];
+        for (text, value) in good {
+            assert_eq!(parse(text.as_bytes()).unwrap(), value);
         }
         for (bad, why) in [
             ("", "no_integer"),
@@ -66,9 +75,9 @@ mod tests {
             ("100ms", "{leftover_string,\"ms\"}"),
             ("315360000001", "{value_too_large,315360000001}"),
         ] {
-            let text = check(bad.as_bytes()).unwrap_err().explanation;
+            let text = parse(bad.as_bytes()).unwrap_err().explanation;
             assert_eq!(text, format!("invalid expiration '{bad}': {why}"));
         }
-        assert!(check(&[b'9'; 255]).is_err());
+        assert!(parse(&[b'9'; 255]).is_err());
     }
 }
