@@ -56,6 +56,9 @@ pub const CONSUMER_TURN_MESSAGES: usize = 64;
 /// The longest `x-message-ttl` and `x-expires`, in milliseconds: ten years, RabbitMQ's bound.
 pub const MAX_EXPIRY_MS: u64 = 315_360_000_000;
 
+/// After how many returns a quorum queue dead-letters a message if `x-delivery-limit` says nothing: RabbitMQ's number.
+pub const DEFAULT_DELIVERY_LIMIT: i64 = 20;
+
 /// The memory of one compiled permission pattern, in bytes: a pattern is a user's text, its automaton need not be
 /// small.
 pub const PERMISSION_REGEX_BYTES: usize = 1024 * 1024;

@@ -128,7 +128,7 @@ impl<S: Seams> QueueCell<S> {
         for item in incoming.clone() {
             let logged = self.keeps(&item);
             any_logged |= logged;
-            self.contents.enqueue(&item.message, Keep { logged, redelivered: false });
+            self.contents.enqueue(&item.message, Keep { logged, ..Keep::default() });
         }
         let position = if any_logged { self.log_messages(log, group, first, incoming) } else { Position(0) };
         self.deliver(queue, log);
@@ -380,7 +380,7 @@ impl<S: Seams> QueueCell<S> {
 
     /// Puts a message back that the log kept.
     pub fn restore(&mut self, seq: QueueSeq, message: &Message<'_>, redelivered: bool) {
-        self.contents.restore(seq, message, Keep { logged: true, redelivered });
+        self.contents.restore(seq, message, Keep { logged: true, redelivered, ..Keep::default() });
     }
 
     /// Never gives a number below `seq` again.

@@ -1,8 +1,7 @@
 //! The `x-` arguments of queues, parsed once into [`QueueSettings`].
 //!
 //! Owns RabbitMQ 4's checks: which key belongs to which queue type, which value each takes, and the texts of refusals.
-//! What this broker does not do yet is refused after those checks with a 540 that names the argument; keys that
-//! RabbitMQ does not know are kept and ignored, as it does.
+//! Streams are refused after those checks with a 540; keys that RabbitMQ does not know are kept and ignored, as it does.
 
 use leveret_protocol::field_table::FieldValue;
 use leveret_routing::erlang_term::type_name;
@@ -10,7 +9,7 @@ use leveret_routing::erlang_term::type_name;
 use super::{Arguments, dead_letter_exchange};
 use crate::error::BrokerError;
 use crate::ids::ConnectionId;
-use crate::limits::MAX_EXPIRY_MS;
+use crate::limits::{DEFAULT_DELIVERY_LIMIT, MAX_EXPIRY_MS};
 use crate::names::ExchangeName;
 
 /// What kind of queue was asked for with `x-queue-type`.
@@ -54,8 +53,7 @@ pub enum DeadLetterStrategy {
     AtLeastOnce,
 }
 
-/// A queue's arguments in typed form. All but the type are `None` or `false` in every queue that
-/// [`QueueSettings::parse`] lets pass so far; they have their place here for the queue machine to grow into.
+/// A queue's arguments in typed form: what its contents, its consumers and its dead-lettering go by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueSettings {
     /// `x-queue-type`.
@@ -99,21 +97,6 @@ pub struct QueueProperties<'a> {
     pub auto_delete: bool,
 }
 
-/// Known to RabbitMQ and built here later.
-const UNSUPPORTED: &[&str] = &[
-    "x-message-ttl",
-    "x-expires",
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-overflow",
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
-    "x-dead-letter-strategy",
-    "x-max-priority",
-    "x-single-active-consumer",
-    "x-delivery-limit",
-];
-
 /// Arguments of other queue types, which RabbitMQ refuses.
 pub(super) const NOT_CLASSIC: &[&str] = &[
     "x-delivery-limit",
@@ -154,7 +137,7 @@ impl QueueSettings {
     /// Checks a new queue's arguments and properties as RabbitMQ 4 does and in its order.
     ///
     /// # Errors
-    /// 406 with RabbitMQ's texts for what it refuses; 540 for streams and for arguments that are not supported yet.
+    /// 406 with RabbitMQ's texts for what it refuses; 540 for streams, which are not built yet.
     pub fn parse(arguments: &Arguments, properties: &QueueProperties<'_>) -> Result<Self, BrokerError> {
         let check = Checker { arguments, properties };
         let asked = check.asked_type();
@@ -171,7 +154,7 @@ impl QueueSettings {
         }
         let mut settings = check.values()?;
         settings.queue_type = match asked? {
-            AskedType::Classic => return settings.supported(arguments),
+            AskedType::Classic => return Ok(settings),
             AskedType::Quorum => QueueType::Quorum,
             AskedType::Stream => {
                 check.replicated_properties()?;
@@ -179,23 +162,35 @@ impl QueueSettings {
             }
         };
         check.replicated_properties()?;
-        settings.supported(arguments)
+        Ok(settings)
     }
 
-    /// Refuses what the queue machine does not do yet.
-    fn supported(self, arguments: &Arguments) -> Result<Self, BrokerError> {
-        for key in UNSUPPORTED {
-            match arguments.get(key) {
-                // What a queue does anyway.
-                None | Some(FieldValue::Bool(false)) => {}
-                Some(_) => {
-                    return Err(BrokerError::not_implemented(format!(
-                        "queue argument '{key}' is not supported yet"
-                    )));
-                }
-            }
+    /// What happens to a message that does not fit. A quorum queue that was asked for `reject-publish-dlx` drops its
+    /// oldest message, as in RabbitMQ.
+    #[must_use]
+    pub fn overflow(&self) -> Overflow {
+        match (self.overflow, self.queue_type) {
+            (None, _) | (Some(Overflow::RejectPublishDlx), QueueType::Quorum) => Overflow::DropHead,
+            (Some(overflow), _) => overflow,
         }
-        Ok(self)
+    }
+
+    /// After how many returns a message is dead-lettered: it is delivered once more often than that. Only quorum
+    /// queues count, and they do so by default.
+    #[must_use]
+    pub fn delivery_limit(&self) -> Option<u64> {
+        match self.queue_type {
+            QueueType::Classic => None,
+            QueueType::Quorum => u64::try_from(self.delivery_limit.unwrap_or(DEFAULT_DELIVERY_LIMIT)).ok(),
+        }
+    }
+
+    /// When a message that comes at `now_ms` expires, in milliseconds of wall-clock time: after the shorter of the
+    /// queue's `x-message-ttl` and its own `expiration`.
+    #[must_use]
+    pub fn deadline_ms(&self, now_ms: u64, expiration_ms: Option<u64>) -> Option<u64> {
+        let ttl = [self.message_ttl_ms, expiration_ms].into_iter().flatten().min()?;
+        Some(now_ms.saturating_add(ttl))
     }
 }
 
@@ -263,8 +258,9 @@ impl Checker<'_> {
             None | Some(b"client-local" | b"balanced" | b"random" | b"least-leaders") => {}
             Some(_) => return Err(self.invalid("x-queue-leader-locator", "invalid_queue_locator_arg")),
         }
-        // RabbitMQ takes any value here; only a number means something.
-        settings.delivery_limit = self.arguments.get("x-delivery-limit").and_then(|value| value.as_i64());
+        // RabbitMQ takes any value here. It compares counts with it, and in Erlang no number is above a text.
+        settings.delivery_limit =
+            self.arguments.get("x-delivery-limit").map(|value| value.as_i64().unwrap_or(-1));
         Ok(settings)
     }
 

@@ -145,8 +145,8 @@ fn what_is_ignored_is_checked_all_the_same() {
 }
 
 #[test]
-fn what_comes_later_is_checked_first_and_then_refused_by_name() {
-    let later = |key: &str| format!("540 NOT_IMPLEMENTED - queue argument '{key}' is not supported yet");
+fn values_are_checked_in_rabbitmqs_words() {
+    let (classic, quorum) = (|| "classic".to_owned(), || "quorum".to_owned());
     let wrong_number = |key: &str| {
         [
             (int(-1), invalid(key, "{value_negative,-1}")),
@@ -161,21 +161,21 @@ fn what_comes_later_is_checked_first_and_then_refused_by_name() {
         for (value, expected) in wrong_number(key) {
             assert_eq!(answer(&[(key, value.clone())]), expected, "{key} {value:?}");
         }
-        assert_eq!(answer(&[(key, int(5))]), later(key));
+        assert_eq!(answer(&[(key, int(5))]), classic());
     }
     for (key, value, expected) in [
-        ("x-message-ttl", int(0), later("x-message-ttl")),
+        ("x-message-ttl", int(0), classic()),
         ("x-message-ttl", huge(), invalid("x-message-ttl", "{value_too_large,1125899906842624}")),
         ("x-expires", int(0), invalid("x-expires", "{value_zero,0}")),
         ("x-expires", huge(), invalid("x-expires", "{value_too_large,1125899906842624}")),
-        ("x-max-length", huge(), later("x-max-length")),
-        ("x-max-priority", int(255), later("x-max-priority")),
+        ("x-max-length", huge(), classic()),
+        ("x-max-priority", int(255), classic()),
         ("x-max-priority", int(256), invalid("x-max-priority", "{max_value_exceeded,256}")),
         ("x-max-priority", huge(), invalid("x-max-priority", "{max_value_exceeded,1125899906842624}")),
-        ("x-overflow", text("drop-head"), later("x-overflow")),
+        ("x-overflow", text("drop-head"), classic()),
         ("x-overflow", text("foo"), invalid("x-overflow", "invalid_overflow")),
         ("x-overflow", AMQPValue::Void, invalid("x-overflow", "{unacceptable_type,void}")),
-        ("x-dead-letter-exchange", text("foo"), later("x-dead-letter-exchange")),
+        ("x-dead-letter-exchange", text("foo"), classic()),
         (
             "x-dead-letter-exchange",
             int(5),
@@ -193,14 +193,14 @@ fn what_comes_later_is_checked_first_and_then_refused_by_name() {
             int(5),
             invalid("x-dead-letter-routing-key", "{unacceptable_type,signedint}"),
         ),
-        ("x-single-active-consumer", AMQPValue::Boolean(true), later("x-single-active-consumer")),
+        ("x-single-active-consumer", AMQPValue::Boolean(true), classic()),
         ("x-single-active-consumer", int(5), invalid("x-single-active-consumer", "{unacceptable_type,signedint}")),
     ] {
         assert_eq!(answer(&[(key, value.clone())]), expected, "{key} {value:?}");
     }
     for (key, value, expected) in [
-        ("x-delivery-limit", int(5), later("x-delivery-limit")),
-        ("x-dead-letter-strategy", text("at-least-once"), later("x-dead-letter-strategy")),
+        ("x-delivery-limit", int(5), quorum()),
+        ("x-dead-letter-strategy", text("at-least-once"), quorum()),
         ("x-dead-letter-strategy", text("foo"), invalid("x-dead-letter-strategy", "invalid_dlx_strategy")),
         (
             "x-dead-letter-strategy",
@@ -214,6 +214,71 @@ fn what_comes_later_is_checked_first_and_then_refused_by_name() {
             expected,
             "{key} {value:?}"
         );
+    }
+}
+
+fn settings(fields: &[(&str, AMQPValue)]) -> QueueSettings {
+    QueueSettings::parse(&arguments(fields), &PROPERTIES).expect("accepted")
+}
+
+#[test]
+fn arguments_become_settings() {
+    let given = settings(&[
+        ("x-message-ttl", int(0)),
+        ("x-expires", AMQPValue::LongLongInt(1000)),
+        ("x-max-length", AMQPValue::ShortInt(3)),
+        ("x-max-length-bytes", AMQPValue::LongUInt(4)),
+        ("x-overflow", text("reject-publish-dlx")),
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text("k")),
+        ("x-max-priority", AMQPValue::ShortShortUInt(255)),
+        ("x-single-active-consumer", AMQPValue::Boolean(true)),
+    ]);
+    assert_eq!(
+        given,
+        QueueSettings {
+            queue_type: QueueType::Classic,
+            message_ttl_ms: Some(0),
+            expires_ms: Some(1000),
+            max_length: Some(3),
+            max_length_bytes: Some(4),
+            overflow: Some(Overflow::RejectPublishDlx),
+            dead_letter_exchange: Some(ExchangeName::from("".to_owned())),
+            dead_letter_routing_key: Some(b"k".as_slice().into()),
+            dead_letter_strategy: None,
+            max_priority: Some(255),
+            single_active_consumer: true,
+            delivery_limit: None,
+        }
+    );
+    assert_eq!(given.overflow(), Overflow::RejectPublishDlx);
+    assert_eq!(given.deadline_ms(7, Some(5)), Some(7), "the shorter of both");
+    assert_eq!(settings(&[]).deadline_ms(7, Some(5)), Some(12));
+    assert_eq!(settings(&[]).deadline_ms(7, None), None);
+}
+
+#[test]
+fn quorum_queues_have_a_delivery_limit_and_drop_where_they_cannot_reject() {
+    let quorum = || ("x-queue-type", text("quorum"));
+    for (value, expected) in [
+        (int(3), Some(3)),
+        (int(0), Some(0)),
+        (int(-1), None),
+        (int(-7), None),
+        (AMQPValue::LongLongInt(1 << 40), Some(1 << 40)),
+        (text("foo"), None),
+    ] {
+        let given = settings(&[quorum(), ("x-delivery-limit", value.clone())]);
+        assert_eq!(given.delivery_limit(), expected, "{value:?}");
+    }
+    assert_eq!(settings(&[quorum()]).delivery_limit(), Some(20));
+    assert_eq!(settings(&[]).delivery_limit(), None);
+    for (asked, used) in [
+        ("drop-head", Overflow::DropHead),
+        ("reject-publish", Overflow::RejectPublish),
+        ("reject-publish-dlx", Overflow::DropHead),
+    ] {
+        assert_eq!(settings(&[quorum(), ("x-overflow", text(asked))]).overflow(), used);
     }
 }
 

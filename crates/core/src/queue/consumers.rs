@@ -1,6 +1,10 @@
 //! Who takes a queue's messages next: by priority, and in turn among equals.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
+
+use super::planted::{Plant, is_planted};
+use crate::arguments::{QueueSettings, QueueType};
 
 /// A consumer for its whole life; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,38 +29,160 @@ pub struct Consumers<H> {
     /// The ready ones in turn, by descending priority.
     turns: Vec<(i32, VecDeque<ConsumerKey>)>,
     ready: usize,
+    single: Option<SingleActive>,
+    /// Quorum queues: `exclusive` is not looked at.
+    is_open_to_all: bool,
+}
+
+/// The choice of a queue with `x-single-active-consumer`.
+#[derive(Clone, Copy, Debug, Default)]
+struct SingleActive {
+    active: Option<ConsumerKey>,
+    /// Quorum queues: a consumer of higher priority displaces the active one.
+    displaces: bool,
+}
+
+/// A consumer's part in its queue, with RabbitMQ's words for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// It takes messages as all others do.
+    Up,
+    /// It alone takes messages.
+    SingleActive,
+    /// It takes over when its turn comes.
+    Waiting,
+}
+
+impl Activity {
+    /// As in lists of consumers (`activity_status`).
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::SingleActive => "single_active",
+            Self::Waiting => "waiting",
+        }
+    }
+
+    /// As in lists of consumers (`active`).
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        !matches!(self, Self::Waiting)
+    }
 }
 
 impl<H> Default for Consumers<H> {
     fn default() -> Self {
-        Self { all: BTreeMap::new(), turns: Vec::new(), ready: 0 }
+        Self { all: BTreeMap::new(), turns: Vec::new(), ready: 0, single: None, is_open_to_all: false }
     }
 }
 
 impl<H> Consumers<H> {
+    /// None yet, for a queue with those arguments.
+    #[must_use]
+    pub fn new(settings: &QueueSettings) -> Self {
+        let is_quorum = settings.queue_type == QueueType::Quorum;
+        let single = SingleActive { active: None, displaces: is_quorum };
+        Self {
+            single: settings.single_active_consumer.then_some(single),
+            is_open_to_all: is_quorum,
+            ..Self::default()
+        }
+    }
+
+    /// Whether one more may come, that wants the queue for itself or not. A queue with a single active consumer has
+    /// no place for one that wants it, and a quorum queue does not look at the wish, as in RabbitMQ.
+    #[must_use]
+    pub fn admits(&self, exclusive: bool) -> bool {
+        self.is_open_to_all
+            || !(exclusive && (self.single.is_some() || !self.is_empty()) || self.has_exclusive())
+    }
+
     /// Adds a consumer, parked; [`Consumers::unpark`] makes it ready.
     pub fn add(&mut self, key: ConsumerKey, handle: H, priority: i32, exclusive: bool) {
         self.all.insert(key, Consumer { handle, priority, exclusive, ready: false });
+        if let Some(single) = &mut self.single {
+            single.active.get_or_insert(key);
+        }
     }
 
     /// Removes a consumer.
     pub fn remove(&mut self, key: ConsumerKey) -> Option<Consumer<H>> {
         self.park(key);
-        self.all.remove(&key)
+        let removed = self.all.remove(&key);
+        if self.single.is_some_and(|single| single.active == Some(key)) {
+            self.activate_next();
+        }
+        removed
+    }
+
+    /// The highest priority becomes active, and the first registered of equals.
+    fn activate_next(&mut self) {
+        let next = self.highest();
+        if let Some(single) = &mut self.single {
+            single.active = next;
+        }
+    }
+
+    fn highest(&self) -> Option<ConsumerKey> {
+        if is_planted(Plant::LastComesNext) {
+            return self.all.last_key_value().map(|(key, _)| *key);
+        }
+        self.all.iter().max_by_key(|(key, consumer)| (consumer.priority, Reverse(**key))).map(|(key, _)| *key)
+    }
+
+    /// Whether the active consumer of a quorum queue gets no more, since one of higher priority came.
+    fn is_displaced(&self, single: SingleActive) -> bool {
+        let priority = |key: Option<ConsumerKey>| Some(self.all.get(&key?)?.priority);
+        single.displaces && priority(self.highest()) > priority(single.active)
+    }
+
+    /// No message is out: a consumer of higher priority that waits for that becomes active (quorum queues). To be
+    /// called before [`Consumers::next_ready`] of a queue without unacked messages.
+    pub fn displace_idle(&mut self) {
+        if self.single.is_some_and(|single| self.is_displaced(single)) {
+            self.activate_next();
+        }
+    }
+
+    /// A consumer's part in the queue.
+    #[must_use]
+    pub fn activity(&self, key: ConsumerKey) -> Activity {
+        match self.single {
+            None => Activity::Up,
+            Some(single) if single.active == Some(key) => Activity::SingleActive,
+            Some(_) => Activity::Waiting,
+        }
+    }
+
+    /// Whether one of them at most is active (`x-single-active-consumer`).
+    #[must_use]
+    pub fn is_single_active(&self) -> bool {
+        self.single.is_some()
     }
 
     /// Removes all.
     pub fn drain(&mut self) -> impl Iterator<Item = (ConsumerKey, Consumer<H>)> + use<H> {
         self.turns.clear();
         self.ready = 0;
+        self.single.iter_mut().for_each(|single| single.active = None);
         std::mem::take(&mut self.all).into_iter()
     }
 
     /// The consumer whose turn it is, with how many are ready beside it in all.
     #[must_use]
     pub fn next_ready(&self) -> Option<(ConsumerKey, &Consumer<H>)> {
+        if let Some(single) = self.single {
+            return self.next_single(single);
+        }
         let key = *self.turns.iter().find_map(|(_, turn)| turn.front())?;
         Some((key, self.all.get(&key)?))
+    }
+
+    fn next_single(&self, single: SingleActive) -> Option<(ConsumerKey, &Consumer<H>)> {
+        let key = single.active?;
+        let consumer = self.all.get(&key)?;
+        (consumer.ready && !self.is_displaced(single)).then_some((key, consumer))
     }
 
     /// Its turn is over; the next of its priority comes first now.
@@ -72,7 +198,10 @@ impl<H> Consumers<H> {
     /// How many could take a message now.
     #[must_use]
     pub fn ready(&self) -> usize {
-        self.ready
+        match self.single {
+            None => self.ready,
+            Some(single) => usize::from(self.next_single(single).is_some()),
+        }
     }
 
     /// Passes a consumer over until it is unparked.

@@ -1,50 +1,19 @@
 //! What a queue holds: a function of what was enqueued, settled and returned, and of nothing else.
 //!
-//! Ready messages go out by their sequence number: what was returned stands before all that was never taken,
-//! since it was taken earlier. Messages that are out with a consumer wait in `unacked` for their settlement.
+//! Ready messages wait in the order of `ready`. Messages that are out with a consumer wait in `unacked` for their
+//! settlement. What leaves to be dead-lettered is an [`Entry`] in its taker's hands; its bytes stay here until
+//! [`Contents::discard`].
 
-use std::collections::{BTreeMap, VecDeque};
-
-use super::store::{Place, Store};
+use super::entry::{Entry, Keep};
+use super::length_limit::LengthLimit;
+use super::planted::{Plant, is_planted};
+use super::ready::Ready;
+use super::seq_ranges::SeqRanges;
+use super::store::Store;
+use super::unacked::Unacked;
+use crate::arguments::{QueueSettings, QueueType};
 use crate::ids::QueueSeq;
 use crate::message::Message;
-
-/// How a message is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keep {
-    /// It has a record in the log, so its settlement needs one too.
-    pub logged: bool,
-    /// It was delivered before.
-    pub redelivered: bool,
-}
-
-/// One message of a queue.
-#[derive(Debug)]
-pub struct Entry {
-    seq: QueueSeq,
-    place: Place,
-    keep: Keep,
-}
-
-impl Entry {
-    /// Its permanent place in the queue.
-    #[must_use]
-    pub fn seq(&self) -> QueueSeq {
-        self.seq
-    }
-
-    /// Whether it has a record in the log.
-    #[must_use]
-    pub fn is_logged(&self) -> bool {
-        self.keep.logged
-    }
-
-    /// Whether it was delivered before.
-    #[must_use]
-    pub fn is_redelivered(&self) -> bool {
-        self.keep.redelivered
-    }
-}
 
 /// Sums over a queue's messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,35 +28,15 @@ pub struct Totals {
     pub unacked_bytes: u64,
 }
 
-/// Sequence numbers as inclusive ranges, built in rising order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SeqRanges(Vec<(u64, u64)>);
-
-impl SeqRanges {
-    /// Adds a number; one that continues the last range extends it.
-    pub fn push(&mut self, seq: QueueSeq) {
-        match self.0.last_mut() {
-            Some((_, last)) if *last + 1 == seq.0 => *last = seq.0,
-            _ => self.0.push((seq.0, seq.0)),
-        }
-    }
-
-    /// The ranges, first and last inclusive.
-    #[must_use]
-    pub fn as_slice(&self) -> &[(u64, u64)] {
-        &self.0
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Forgets all, keeping the room.
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
+/// What became of a message that was to return.
+#[derive(Debug)]
+pub enum Requeued {
+    /// It is ready again. With the number of its returns, if the log must hear of it.
+    Back(Option<u32>),
+    /// It came back too often: it is taken, and to be dead-lettered or dropped.
+    OverLimit(Entry),
+    /// No such message is out.
+    Unknown,
 }
 
 /// The messages of one queue.
@@ -95,15 +44,81 @@ impl SeqRanges {
 pub struct Contents {
     store: Store,
     next_seq: u64,
-    /// Never taken, in order.
-    fresh: VecDeque<Entry>,
-    /// Taken once and given back; every one lies before all of `fresh`.
-    returned: BTreeMap<QueueSeq, Entry>,
+    ready: Ready,
     unacked: Unacked,
     totals: Totals,
+    /// How many ready messages have a deadline.
+    timed: u64,
+    /// None for a queue whose arguments limit nothing: it pays nothing for them.
+    rules: Option<Box<Rules>>,
+}
+
+/// What a queue's arguments ask of its contents.
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    length: Option<LengthLimit>,
+    /// Whether returns are counted.
+    counts: bool,
+    /// Returns beyond this many are dead-lettered.
+    delivery_limit: Option<u64>,
+}
+
+impl Rules {
+    fn new(settings: &QueueSettings) -> Option<Box<Self>> {
+        let length = LengthLimit::new(settings);
+        let counts = settings.queue_type == QueueType::Quorum;
+        let rules = Self { length, counts, delivery_limit: settings.delivery_limit() };
+        (counts || length.is_some()).then(|| Box::new(rules))
+    }
 }
 
 impl Contents {
+    /// An empty queue with those arguments.
+    #[must_use]
+    pub fn new(settings: &QueueSettings) -> Self {
+        let ready = match (settings.queue_type, settings.max_priority) {
+            (QueueType::Quorum, _) => Ready::weighted(),
+            // RabbitMQ has two levels at least.
+            (QueueType::Classic, Some(max)) => Ready::with_priorities(max.max(1)),
+            (QueueType::Classic, None) => Ready::default(),
+        };
+        Self { ready, rules: Rules::new(settings), ..Self::default() }
+    }
+
+    /// Changes the limits of length and deliveries to those of other arguments. The type and the priorities stay.
+    pub fn limit(&mut self, settings: &QueueSettings) {
+        self.rules = Rules::new(settings);
+    }
+
+    /// Whether messages have levels, so that the caller must look for their priority.
+    #[must_use]
+    pub fn has_levels(&self) -> bool {
+        self.ready.has_levels()
+    }
+
+    /// The level, for [`Keep`] and the log, of a message with that priority.
+    #[must_use]
+    pub fn level(&self, priority: u8) -> u8 {
+        self.ready.level(priority)
+    }
+
+    /// Whether returns are counted: the log must hear of them, and deliveries say the count.
+    #[must_use]
+    pub fn counts_deliveries(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.counts)
+    }
+
+    /// Whether a message of that length is to be refused, since the queue is full (`x-overflow` `reject-publish` and
+    /// `reject-publish-dlx`). Asked before each [`Contents::enqueue`].
+    pub fn would_reject(&mut self, body_len: u64) -> bool {
+        let totals = self.totals;
+        self.length_limit().is_some_and(|limit| limit.would_reject(&totals, body_len))
+    }
+
+    fn length_limit(&mut self) -> Option<&mut LengthLimit> {
+        self.rules.as_mut()?.length.as_mut()
+    }
+
     /// Appends a message and gives it the next number.
     pub fn enqueue(&mut self, message: &Message<'_>, keep: Keep) -> QueueSeq {
         let seq = QueueSeq(self.next_seq);
@@ -130,22 +145,61 @@ impl Contents {
     }
 
     fn push(&mut self, seq: QueueSeq, message: &Message<'_>, keep: Keep) {
+        let entry = Entry::new(seq, self.store.put(message), keep);
+        self.count_ready(&entry);
+        self.ready.push(entry);
+    }
+
+    fn count_ready(&mut self, entry: &Entry) {
         self.totals.ready += 1;
-        self.totals.ready_bytes += message.body.len() as u64;
-        let place = self.store.put(message);
-        self.fresh.push_back(Entry { seq, place, keep });
+        self.totals.ready_bytes += entry.place.body_len();
+        self.timed += u64::from(entry.is_timed());
     }
 
     /// Takes the first ready message. It counts as neither ready nor unacked until [`Contents::hold`],
     /// [`Contents::discard`] or [`Contents::put_back`] says what became of it.
     pub fn take(&mut self) -> Option<Entry> {
-        let entry = match self.returned.pop_first() {
-            Some((_, entry)) => entry,
-            None => self.fresh.pop_front()?,
-        };
+        let entry = self.ready.pop()?;
         self.totals.ready -= 1;
         self.totals.ready_bytes -= entry.place.body_len();
+        self.timed -= u64::from(entry.is_timed());
         Some(entry)
+    }
+
+    /// Whether a ready message has a deadline: only then is there a need to know the time.
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        self.timed > 0
+    }
+
+    /// When the next message expires, in milliseconds of wall-clock time. A message behind it that expires earlier
+    /// waits for its turn, as in RabbitMQ.
+    #[must_use]
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.ready.head()?.deadline_ms()
+    }
+
+    /// Takes the next message if its time has run out at `now_ms`; to be called until there is none.
+    ///
+    /// With `now_ms` a message that lives for 0 ms is expired at once. So before a delivery one asks with
+    /// `now_ms - 1`, that it may still go to a consumer that waits, and after it with `now_ms`.
+    pub fn pop_expired(&mut self, now_ms: u64) -> Option<Entry> {
+        let now_ms = if is_planted(Plant::LateExpiry) { now_ms.saturating_sub(1) } else { now_ms };
+        if self.timed == 0 || !self.ready.head()?.is_expired(now_ms) {
+            return None;
+        }
+        self.take()
+    }
+
+    /// Takes the next message if the queue holds more than it may and that one is to make room (`x-overflow`
+    /// `drop-head`); to be called until there is none, after a publish was offered to consumers and after returns
+    /// before they are offered.
+    pub fn pop_overflow(&mut self) -> Option<Entry> {
+        let totals = self.totals;
+        if !self.length_limit()?.must_drop(&totals) {
+            return None;
+        }
+        self.take()
     }
 
     /// The message of a taken entry.
@@ -166,38 +220,64 @@ impl Contents {
         self.store.free(&entry.place);
     }
 
-    /// A taken message was not delivered after all; it is ready again, unmarked.
+    /// The message that was taken last was not delivered after all; it is the next again, unmarked.
     pub fn put_back(&mut self, entry: Entry) {
-        self.totals.ready += 1;
-        self.totals.ready_bytes += entry.place.body_len();
-        self.returned.insert(entry.seq, entry);
+        self.count_ready(&entry);
+        self.ready.put_back(entry);
     }
 
     /// Removes an unacked message. True if the log must hear of it; false if it is unknown or was never logged.
     pub fn settle(&mut self, seq: QueueSeq) -> bool {
-        let Some(entry) = self.unacked.remove(seq) else { return false };
-        self.totals.unacked -= 1;
-        self.totals.unacked_bytes -= entry.place.body_len();
+        let Some(entry) = self.release(seq) else { return false };
         self.store.free(&entry.place);
-        entry.keep.logged
+        entry.is_logged()
     }
 
-    /// Returns an unacked message to its old place, marked redelivered. False if it is unknown.
-    pub fn requeue(&mut self, seq: QueueSeq) -> bool {
-        let Some(mut entry) = self.unacked.remove(seq) else { return false };
+    /// Takes an unacked message out, as one that is rejected and to be dead-lettered. None if it is unknown.
+    pub fn withdraw(&mut self, seq: QueueSeq) -> Option<Entry> {
+        let entry = self.release(seq)?;
+        if is_planted(Plant::WithdrawnLosesBytes) {
+            self.store.free(&entry.place);
+        }
+        Some(entry)
+    }
+
+    /// Returns an unacked message to its place, marked redelivered, unless it came back too often.
+    pub fn requeue(&mut self, seq: QueueSeq) -> Requeued {
+        let Some(mut entry) = self.release(seq) else { return Requeued::Unknown };
+        let mut count = None;
+        let mut goes_last = false;
+        if let Some(rules) = self.rules.as_deref().filter(|rules| rules.counts) {
+            let returns = entry.count_return();
+            if rules.delivery_limit.is_some_and(|limit| u64::from(returns) > limit) {
+                return Requeued::OverLimit(entry);
+            }
+            count = entry.is_logged().then_some(returns);
+            goes_last = rules.delivery_limit.is_none();
+        }
+        entry.redelivered = true;
+        self.count_ready(&entry);
+        if goes_last {
+            self.ready.give_back_last(entry);
+        } else {
+            self.ready.give_back(entry);
+        }
+        Requeued::Back(count)
+    }
+
+    fn release(&mut self, seq: QueueSeq) -> Option<Entry> {
+        let entry = self.unacked.remove(seq)?;
         self.totals.unacked -= 1;
         self.totals.unacked_bytes -= entry.place.body_len();
-        entry.keep.redelivered = true;
-        self.put_back(entry);
-        true
+        Some(entry)
     }
 
     /// Removes all ready messages; `logged` receives those that the log must hear of.
     pub fn purge(&mut self, logged: &mut SeqRanges) -> u64 {
         let mut count = 0;
         while let Some(entry) = self.take() {
-            if entry.keep.logged {
-                logged.push(entry.seq);
+            if entry.is_logged() {
+                logged.push(entry.seq());
             }
             self.discard(&entry);
             count += 1;
@@ -215,9 +295,9 @@ impl Contents {
     /// The logged messages that were delivered, out with a consumer or back again, for the exact mark of a clean
     /// stop.
     pub fn delivered(&self, out: &mut SeqRanges) {
-        let back = self.returned.values().chain(&self.fresh).filter(|entry| entry.keep.redelivered);
-        let logged = back.chain(self.unacked.iter()).filter(|entry| entry.keep.logged);
-        let mut numbers: Vec<QueueSeq> = logged.map(|entry| entry.seq).collect();
+        let back = self.ready.iter().filter(|entry| entry.is_redelivered());
+        let logged = back.chain(self.unacked.iter()).filter(|entry| entry.is_logged());
+        let mut numbers: Vec<QueueSeq> = logged.map(Entry::seq).collect();
         numbers.sort_unstable();
         for seq in numbers {
             out.push(seq);
@@ -227,78 +307,7 @@ impl Contents {
     /// Frees memory that only a busy queue needs.
     pub fn shrink(&mut self) {
         self.store.shrink();
-        if self.fresh.is_empty() {
-            self.fresh = VecDeque::new();
-        }
+        self.ready.shrink();
         self.unacked.shrink();
-    }
-}
-
-/// Messages out with consumers, by number.
-///
-/// First deliveries rise, so they are appended to a deque and found by halving; what is settled out of turn
-/// leaves a hole, and the holes are closed once they are the larger part. Second deliveries, which come in any
-/// order, have a tree of their own.
-#[derive(Debug, Default)]
-struct Unacked {
-    first: VecDeque<Option<Entry>>,
-    /// The numbers of `first`, holes included.
-    numbers: VecDeque<u64>,
-    live: usize,
-    again: BTreeMap<QueueSeq, Entry>,
-}
-
-impl Unacked {
-    fn insert(&mut self, entry: Entry) {
-        if self.numbers.back().is_some_and(|last| *last >= entry.seq.0) {
-            self.again.insert(entry.seq, entry);
-        } else {
-            self.numbers.push_back(entry.seq.0);
-            self.first.push_back(Some(entry));
-            self.live += 1;
-        }
-    }
-
-    fn remove(&mut self, seq: QueueSeq) -> Option<Entry> {
-        let Some(entry) = self.index_of(seq).and_then(|at| self.first.get_mut(at)).and_then(Option::take)
-        else {
-            return self.again.remove(&seq);
-        };
-        self.live -= 1;
-        while self.first.front().is_some_and(Option::is_none) {
-            self.first.pop_front();
-            self.numbers.pop_front();
-        }
-        if self.first.len() > 64 && self.live < self.first.len() / 2 {
-            self.close_holes();
-        }
-        Some(entry)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.first.iter().flatten().chain(self.again.values())
-    }
-
-    fn index_of(&self, seq: QueueSeq) -> Option<usize> {
-        let front = *self.numbers.front()?;
-        // Without holes in the numbering the place is plain arithmetic.
-        let guess = usize::try_from(seq.0.checked_sub(front)?).ok()?;
-        if self.numbers.get(guess) == Some(&seq.0) {
-            return Some(guess);
-        }
-        self.numbers.binary_search(&seq.0).ok()
-    }
-
-    fn close_holes(&mut self) {
-        let mut entry = self.first.iter();
-        self.numbers.retain(|_| entry.next().is_some_and(Option::is_some));
-        self.first.retain(Option::is_some);
-    }
-
-    fn shrink(&mut self) {
-        if self.first.is_empty() {
-            self.first = VecDeque::new();
-            self.numbers = VecDeque::new();
-        }
     }
 }

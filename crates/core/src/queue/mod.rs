@@ -3,10 +3,18 @@
 
 mod consumers;
 mod contents;
+mod entry;
+mod length_limit;
+mod planted;
+mod ready;
+mod seq_ranges;
 mod store;
+mod unacked;
 
-pub use consumers::{Consumer, ConsumerKey, Consumers};
-pub use contents::{Contents, Entry, Keep, SeqRanges, Totals};
+pub use consumers::{Activity, Consumer, ConsumerKey, Consumers};
+pub use contents::{Contents, Requeued, Totals};
+pub use entry::{Entry, Keep};
+pub use seq_ranges::SeqRanges;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,9 @@ use crate::message::{Body, Message, SharedBody};
 /// The smallest chunk, in bytes. Chunks double up to [`CHUNK_BYTES`], so that a queue of one message is small.
 const FIRST_CHUNK_BYTES: usize = 512;
 
+/// The lengths of exchange and routing key, a byte each, stand before a message's bytes.
+const NAME_LENGTHS: usize = 2;
+
 /// Where one message lies in its queue's [`Store`].
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -15,8 +18,6 @@ pub(crate) struct Place {
     offset: u32,
     properties_len: u32,
     body_len: u32,
-    exchange_len: u8,
-    routing_key_len: u8,
     large: Option<Box<SharedBody>>,
 }
 
@@ -47,10 +48,11 @@ impl Store {
             Body::Small(bytes) => bytes,
             Body::Large(_) => &[],
         };
-        let needed =
-            message.exchange.len() + message.routing_key.len() + message.properties.len() + small_body.len();
+        let names = message.exchange.len() + message.routing_key.len();
+        let needed = NAME_LENGTHS + names + message.properties.len() + small_body.len();
         let (chunk, bytes) = self.room_for(needed);
         let offset = bytes.len();
+        bytes.extend_from_slice(&[fits_u8(message.exchange.len()), fits_u8(message.routing_key.len())]);
         bytes.extend_from_slice(message.exchange);
         bytes.extend_from_slice(message.routing_key);
         bytes.extend_from_slice(message.properties);
@@ -60,8 +62,6 @@ impl Store {
             offset: fits(offset),
             properties_len: fits(message.properties.len()),
             body_len: fits(message.body.len()),
-            exchange_len: fits_u8(message.exchange.len()),
-            routing_key_len: fits_u8(message.routing_key.len()),
             large: match message.body {
                 Body::Small(_) => None,
                 Body::Large(body) => Some(Box::new(body.clone())),
@@ -75,8 +75,12 @@ impl Store {
             .chunks
             .get(place.chunk.wrapping_sub(self.first) as usize)
             .map_or(&[][..], |chunk| chunk.bytes.get(place.offset as usize..).unwrap_or(&[]));
-        let (exchange, rest) = split(bytes, place.exchange_len.into());
-        let (routing_key, rest) = split(rest, place.routing_key_len.into());
+        let (exchange_len, routing_key_len, rest) = match bytes {
+            [exchange_len, routing_key_len, rest @ ..] => (*exchange_len, *routing_key_len, rest),
+            _ => (0, 0, bytes),
+        };
+        let (exchange, rest) = split(rest, exchange_len.into());
+        let (routing_key, rest) = split(rest, routing_key_len.into());
         let (properties, rest) = split(rest, place.properties_len as usize);
         let body = match &place.large {
             Some(body) => Body::Large(body),

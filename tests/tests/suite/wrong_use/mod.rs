@@ -12,7 +12,6 @@ mod content;
 mod differences;
 mod exchange;
 mod frames;
-mod later;
 mod modes;
 mod queue;
 mod script;
