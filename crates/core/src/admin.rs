@@ -3,7 +3,21 @@
 //! Owns the views and [`Admin`]. Knows nothing of JSON, HTTP or tables for people: `management` gives these values
 //! their shape. A field that is `None` is not known and is left out of the answer; no number is ever made up.
 
+mod access;
+mod topology;
+
 use std::net::IpAddr;
+
+use crate::error::BrokerError;
+
+pub use access::{
+    AccessAdmin, PasswordChange, PermissionView, TopicPermissionView, UserLimitValues, VhostLimitValues,
+    VhostSettings,
+};
+pub use topology::{
+    AckMode, Acting, BindingSpec, ExchangeSpec, GetExtent, MessageProperties, MessageView, NewMessage,
+    PROPERTY_NAMES, PropertyValue, QueueSpec, TopologyAdmin,
+};
 
 /// A value in an arguments table, with the AMQP type that the client sent it as (RabbitMQ's reading of the letters).
 #[derive(Clone, Debug, PartialEq)]
@@ -176,6 +190,8 @@ impl ConnectionState {
 /// One client connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionView {
+    /// Its number, which no other connection of this process gets.
+    pub id: u64,
     /// Name, peer address and peer port.
     pub peer: Peer,
     /// The address it was accepted on.
@@ -287,7 +303,7 @@ pub struct VhostView {
     /// Its tags.
     pub tags: Vec<String>,
     /// The type of queues declared without `x-queue-type`.
-    pub default_queue_type: &'static str,
+    pub default_queue_type: String,
 }
 
 /// One user, as management shows it.
@@ -454,6 +470,37 @@ pub enum AdminError {
     /// The value asked for makes no sense here.
     #[error("{0}")]
     BadRequest(String),
+    /// There is one of that name already.
+    #[error("already exists")]
+    AlreadyExists,
+    /// There is no user of that name.
+    #[error("User \"{0}\" does not exist")]
+    NoSuchUser(String),
+    /// There is no virtual host of that name.
+    #[error("Virtual host '{0}' does not exist")]
+    NoSuchVhost(String),
+    /// A permission's pattern is no regular expression we can use.
+    #[error("invalid regular expression '{pattern}': {reason}")]
+    InvalidPattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What AMQP would answer to the acting user: reply code and explanation.
+    #[error("{}", .0.explanation)]
+    Refused(BrokerError),
+}
+
+/// Which client connections are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionsOf<'a> {
+    /// All.
+    All,
+    /// Those of one user.
+    User(&'a str),
+    /// Those that opened one virtual host.
+    Vhost(&'a str),
 }
 
 /// What management may ask of the broker.
@@ -461,7 +508,7 @@ pub enum AdminError {
 /// The calls are synchronous and may take locks or wait for the disk, so callers run them outside an async
 /// scheduler's own threads. A list is one moment's picture of each object, not of all objects together; its order
 /// is not defined, and `management` sorts.
-pub trait Admin: Send + Sync {
+pub trait Admin: AccessAdmin + TopologyAdmin {
     /// Checks a name and password for management. The tag rules are the caller's.
     ///
     /// # Errors
@@ -517,24 +564,14 @@ pub trait Admin: Send + Sync {
     /// [`AdminError::NotFound`].
     fn close_connection(&self, name: &str, reason: &str) -> Result<(), AdminError>;
 
-    /// Deletes a queue; gives the number of messages that were ready in it.
-    ///
-    /// # Errors
-    /// [`AdminError::NotFound`], or [`AdminError::PreconditionFailed`] for `if_unused` and `if_empty`; the queue is
-    /// as it was.
-    fn delete_queue(
-        &self,
-        vhost: &str,
-        name: &str,
-        if_unused: bool,
-        if_empty: bool,
-    ) -> Result<u64, AdminError>;
-
-    /// Drops the ready messages of a queue; gives their number.
+    /// Closes the client connection of that number ([`ConnectionView::id`]) in the same way.
     ///
     /// # Errors
     /// [`AdminError::NotFound`].
-    fn purge_queue(&self, vhost: &str, name: &str) -> Result<u64, AdminError>;
+    fn close_connection_by_id(&self, id: u64, reason: &str) -> Result<(), AdminError>;
+
+    /// Closes client connections in the same way; gives their number. Sockets that have not logged in are left alone.
+    fn close_connections(&self, of: ConnectionsOf<'_>, reason: &str) -> u64;
 
     /// Sets the memory limit until the next start.
     ///

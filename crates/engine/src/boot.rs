@@ -137,8 +137,9 @@ pub fn boot<S: Seams, D: Disk>(
     Ok((booted, recovered))
 }
 
-/// Whether a start found nothing: the first vhost and user are to be made.
+/// Whether a start found nothing and nothing ever was: the first vhost and user are to be made. Who deleted all of
+/// them does not find them, and their well-known password, there again.
 #[must_use]
 pub fn is_first_start<S: Seams>(booted: &Booted<S>) -> bool {
-    booted.vhosts.is_empty()
+    booted.revision == 0 && booted.vhosts.is_empty()
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use leveret_core::BrokerError;
-use leveret_core::access::Resource;
+use leveret_core::access::{Operation, Resource};
 use leveret_core::names::UserName;
 use leveret_protocol::field_table::{FieldTable, FieldValue};
 use leveret_protocol::properties::{PropertiesBuilder, Property, PropertyView};
@@ -88,7 +88,7 @@ impl<S: Seams> RouteCache<S> {
         &mut self,
         broker: &Broker<S>,
         vhost: &Vhost<S>,
-        user: &UserName,
+        user: Option<&UserName>,
         routing: &Routing<'_>,
         reply_name: Option<&str>,
     ) -> Result<Found<S>, BrokerError> {
@@ -155,7 +155,7 @@ impl<S: Seams> RouteCache<S> {
         &mut self,
         broker: &Broker<S>,
         vhost: &Vhost<S>,
-        user: &UserName,
+        user: Option<&UserName>,
         routing: &Routing<'_>,
     ) -> Result<Arc<Route<S>>, BrokerError> {
         self.last = None;
@@ -180,13 +180,16 @@ impl<S: Seams> RouteCache<S> {
         &mut self,
         broker: &Broker<S>,
         vhost: &Vhost<S>,
-        user: &UserName,
+        user: Option<&UserName>,
         routing: &Routing<'_>,
         extra_keys: &[&[u8]],
     ) -> Result<(Arc<Route<S>>, bool), BrokerError> {
         let access_version = broker.access_version();
         let exchange = String::from_utf8_lossy(routing.exchange);
-        broker.access.read(|access| access.check_write(user, &vhost.name, Resource::exchange(&exchange)))?;
+        if let Some(user) = user {
+            let resource = Resource::exchange(&exchange);
+            broker.access.read(|access| access.check_write(user, &vhost.name, resource))?;
+        }
         let is_default = routing.exchange.is_empty();
         if is_default && let Some(reply) = reply_target(broker, routing.routing_key) {
             let route = Route { queues: Vec::new(), reply: Some(reply), passed: Vec::new(), access_version };
@@ -200,6 +203,10 @@ impl<S: Seams> RouteCache<S> {
         let scratch = &mut self.scratch;
         let (queues, reads_headers) = vhost.topology.read(|topology| {
             let key = topology.exchange_to_publish(routing.exchange)?;
+            if let (Some(user), true) = (user, topology.is_topic(key)) {
+                let keys = std::iter::once(&routing.routing_key).chain(extra_keys);
+                check_topics(broker, vhost, user, &exchange, keys)?;
+            }
             topology.route(key, &publication, scratch);
             let queues = scratch.queues().iter().filter_map(|key| vhost.queue_by_id((*key).into())).collect();
             Ok::<(Vec<_>, bool), BrokerError>((queues, topology.reads_headers(scratch.passed())))
@@ -226,6 +233,22 @@ fn holds<S: Seams>(broker: &Broker<S>, vhost: &Vhost<S>, remembered: &mut Rememb
         remembered.version = version;
     }
     current
+}
+
+/// RabbitMQ asks for the routing key and every key of CC and BCC.
+fn check_topics<'a, S: Seams>(
+    broker: &Broker<S>,
+    vhost: &Vhost<S>,
+    user: &UserName,
+    exchange: &str,
+    mut keys: impl Iterator<Item = &'a &'a [u8]>,
+) -> Result<(), BrokerError> {
+    broker.access.read(|access| {
+        keys.try_for_each(|key| {
+            let key = String::from_utf8_lossy(key);
+            access.check_topic(user, &vhost.name, exchange, &key, Operation::Write)
+        })
+    })
 }
 
 fn reply_target<S: Seams>(broker: &Broker<S>, routing_key: &[u8]) -> Option<ReplyTarget<S>> {
@@ -255,7 +278,7 @@ fn extra_keys<'a>(headers: &FieldTable<'a>) -> Result<Vec<&'a [u8]>, BrokerError
 /// reply-to, user-id and expiration, in RabbitMQ's order; the properties as they go on, if they changed.
 fn check_properties<S: Seams>(
     broker: &Broker<S>,
-    user: &UserName,
+    user: Option<&UserName>,
     routing: &Routing<'_>,
     headers: Option<&FieldTable<'_>>,
     reply_name: Option<&str>,
@@ -266,7 +289,7 @@ fn check_properties<S: Seams>(
         let missing = || BrokerError::precondition_failed("fast reply consumer does not exist");
         reply_to = Some(reply_name.ok_or_else(missing)?);
     }
-    if let Some(claimed) = properties.user_id()
+    if let (Some(claimed), Some(user)) = (properties.user_id(), user)
         && claimed != user.as_bytes()
         && !broker.may_impersonate(user)
     {

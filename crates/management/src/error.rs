@@ -62,6 +62,8 @@ impl From<AdminError> for ApiError {
             AdminError::PreconditionFailed(reason) | AdminError::BadRequest(reason) => {
                 Self::bad_request(reason)
             }
+            AdminError::NoSuchUser(_) | AdminError::NoSuchVhost(_) => Self::NotFound,
+            other => Self::bad_request(other.to_string()),
         }
     }
 }

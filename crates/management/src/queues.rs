@@ -47,12 +47,18 @@ pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
 
 pub(crate) fn delete(request: &Request<'_>) -> Result<Answer, ApiError> {
     let (vhost, name) = (request.part(0)?, request.part(1)?);
-    request.admin.delete_queue(vhost, name, request.flag("if-unused"), request.flag("if-empty"))?;
+    request.admin.delete_queue(
+        request.caller.acting(),
+        vhost,
+        name,
+        request.flag("if-unused"),
+        request.flag("if-empty"),
+    )?;
     Ok(Answer::Done)
 }
 
 pub(crate) fn purge(request: &Request<'_>) -> Result<Answer, ApiError> {
-    request.admin.purge_queue(request.part(0)?, request.part(1)?)?;
+    request.admin.purge_queue(request.caller.acting(), request.part(0)?, request.part(1)?)?;
     Ok(Answer::Done)
 }
 

@@ -1,6 +1,6 @@
 //! A request as the handlers see it: who asks, the decoded parts of the path, the options of the query.
 
-use leveret_core::admin::{Admin, AuthenticatedUser};
+use leveret_core::admin::{Acting, Admin, AuthenticatedUser};
 use serde_json::Value;
 
 use crate::arguments::ArgumentStyle;
@@ -43,6 +43,14 @@ impl Caller {
         match self {
             Self::Owner => true,
             Self::User(user) => user.vhosts.iter().any(|seen| seen == vhost),
+        }
+    }
+
+    /// On whose behalf the broker changes something.
+    pub(crate) fn acting(&self) -> Acting<'_> {
+        match self {
+            Self::Owner => Acting::Owner,
+            Self::User(user) => Acting::User(&user.name),
         }
     }
 

@@ -56,6 +56,7 @@ fn queue(vhost: &str, name: &str, queue_type: &'static str, ready: u64) -> Queue
 
 fn connection(port: u16, user: Option<&str>) -> ConnectionView {
     ConnectionView {
+        id: u64::from(port),
         peer: peer(port),
         host: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 5672,
@@ -158,7 +159,7 @@ impl Admin for TestBroker {
                 name: name.to_owned(),
                 description: String::new(),
                 tags: vec![],
-                default_queue_type: "classic",
+                default_queue_type: "classic".to_owned(),
             })
             .to_vec()
     }
@@ -253,24 +254,14 @@ impl Admin for TestBroker {
         Ok(())
     }
 
-    fn delete_queue(
-        &self,
-        vhost: &str,
-        name: &str,
-        if_unused: bool,
-        if_empty: bool,
-    ) -> Result<u64, AdminError> {
-        let queue = self.queue(vhost, name).ok_or(AdminError::NotFound)?;
-        if if_unused && queue.consumers > 0 {
-            return Err(AdminError::PreconditionFailed(format!("queue '{name}' in vhost '{vhost}' in use")));
-        }
-        self.record(format!("delete {vhost} {name} {if_empty}"));
-        Ok(queue.messages_ready)
+    fn close_connection_by_id(&self, id: u64, reason: &str) -> Result<(), AdminError> {
+        self.record(format!("close {id}: {reason}"));
+        Ok(())
     }
 
-    fn purge_queue(&self, vhost: &str, name: &str) -> Result<u64, AdminError> {
-        self.record(format!("purge {vhost} {name}"));
-        Ok(self.queue(vhost, name).ok_or(AdminError::NotFound)?.messages_ready)
+    fn close_connections(&self, of: ConnectionsOf<'_>, reason: &str) -> u64 {
+        self.record(format!("close {of:?}: {reason}"));
+        2
     }
 
     fn set_memory_watermark(&self, watermark: MemoryWatermark) -> Result<(), AdminError> {
@@ -285,5 +276,162 @@ impl Admin for TestBroker {
 
     fn request_stop(&self) {
         self.record("stop".to_owned());
+    }
+}
+
+impl AccessAdmin for TestBroker {
+    fn add_user(&self, name: &str, password: &PasswordChange, tags: &[String]) -> Result<(), AdminError> {
+        self.record(format!("add_user {name:?} {password:?} {tags:?}"));
+        Ok(())
+    }
+    fn put_user(
+        &self,
+        name: &str,
+        password: &PasswordChange,
+        tags: Option<&[String]>,
+    ) -> Result<bool, AdminError> {
+        self.record(format!("put_user {name:?} {password:?} {tags:?}"));
+        Ok(true)
+    }
+    fn set_password(&self, name: &str, password: &PasswordChange) -> Result<(), AdminError> {
+        self.record(format!("set_password {name:?} {password:?}"));
+        Ok(())
+    }
+    fn set_user_tags(&self, name: &str, tags: &[String]) -> Result<(), AdminError> {
+        self.record(format!("set_user_tags {name:?} {tags:?}"));
+        Ok(())
+    }
+    fn delete_user(&self, name: &str) -> Result<(), AdminError> {
+        self.record(format!("delete_user {name:?}"));
+        Ok(())
+    }
+    fn put_vhost(&self, name: &str, settings: &VhostSettings) -> Result<bool, AdminError> {
+        self.record(format!("put_vhost {name:?} {settings:?}"));
+        Ok(true)
+    }
+    fn delete_vhost(&self, name: &str) -> Result<(), AdminError> {
+        self.record(format!("delete_vhost {name:?}"));
+        Ok(())
+    }
+    fn permissions(&self) -> Vec<PermissionView> {
+        vec![]
+    }
+    fn put_permission(&self, permission: &PermissionView) -> Result<bool, AdminError> {
+        self.record(format!("put_permission {permission:?}"));
+        Ok(true)
+    }
+    fn delete_permission(&self, vhost: &str, user: &str) -> Result<bool, AdminError> {
+        self.record(format!("delete_permission {vhost:?} {user:?}"));
+        Ok(true)
+    }
+    fn topic_permissions(&self) -> Vec<TopicPermissionView> {
+        vec![]
+    }
+    fn put_topic_permission(&self, permission: &TopicPermissionView) -> Result<bool, AdminError> {
+        self.record(format!("put_topic_permission {permission:?}"));
+        Ok(true)
+    }
+    fn delete_topic_permission(
+        &self,
+        vhost: &str,
+        user: &str,
+        exchange: Option<&str>,
+    ) -> Result<bool, AdminError> {
+        self.record(format!("delete_topic_permission {vhost:?} {user:?} {exchange:?}"));
+        Ok(true)
+    }
+    fn vhost_limits(&self) -> Vec<(String, VhostLimitValues)> {
+        vec![]
+    }
+    fn set_vhost_limits(&self, vhost: &str, limits: VhostLimitValues) -> Result<(), AdminError> {
+        self.record(format!("set_vhost_limits {vhost:?} {limits:?}"));
+        Ok(())
+    }
+    fn user_limits(&self) -> Vec<(String, UserLimitValues)> {
+        vec![]
+    }
+    fn set_user_limits(&self, user: &str, limits: UserLimitValues) -> Result<(), AdminError> {
+        self.record(format!("set_user_limits {user:?} {limits:?}"));
+        Ok(())
+    }
+}
+
+impl TopologyAdmin for TestBroker {
+    fn declare_exchange(
+        &self,
+        acting: Acting<'_>,
+        vhost: &str,
+        exchange: &ExchangeSpec,
+    ) -> Result<bool, AdminError> {
+        self.record(format!("declare_exchange {acting:?} {vhost:?} {exchange:?}"));
+        Ok(true)
+    }
+    fn delete_exchange(
+        &self,
+        acting: Acting<'_>,
+        vhost: &str,
+        name: &str,
+        if_unused: bool,
+    ) -> Result<(), AdminError> {
+        self.record(format!("delete_exchange {acting:?} {vhost:?} {name:?} {if_unused:?}"));
+        Ok(())
+    }
+    fn declare_queue(&self, acting: Acting<'_>, vhost: &str, queue: &QueueSpec) -> Result<bool, AdminError> {
+        self.record(format!("declare_queue {acting:?} {vhost:?} {queue:?}"));
+        Ok(true)
+    }
+    fn bind(&self, acting: Acting<'_>, vhost: &str, binding: &BindingSpec) -> Result<(), AdminError> {
+        self.record(format!("bind {acting:?} {vhost:?} {binding:?}"));
+        Ok(())
+    }
+    fn unbind(&self, acting: Acting<'_>, vhost: &str, binding: &BindingSpec) -> Result<(), AdminError> {
+        self.record(format!("unbind {acting:?} {vhost:?} {binding:?}"));
+        Ok(())
+    }
+    fn publish(&self, acting: Acting<'_>, vhost: &str, message: &NewMessage) -> Result<bool, AdminError> {
+        self.record(format!("publish {acting:?} {vhost:?} {message:?}"));
+        Ok(true)
+    }
+    fn get_messages(
+        &self,
+        acting: Acting<'_>,
+        vhost: &str,
+        queue: &str,
+        ack_mode: AckMode,
+        extent: GetExtent,
+    ) -> Result<Vec<MessageView>, AdminError> {
+        self.record(format!("get_messages {acting:?} {vhost:?} {queue:?} {ack_mode:?} {extent:?}"));
+        Ok(vec![])
+    }
+    fn peek_messages(
+        &self,
+        acting: Acting<'_>,
+        vhost: &str,
+        queue: &str,
+        extent: GetExtent,
+    ) -> Result<Vec<MessageView>, AdminError> {
+        self.record(format!("peek_messages {acting:?} {vhost:?} {queue:?} {extent:?}"));
+        Ok(vec![])
+    }
+
+    fn delete_queue(
+        &self,
+        _: Acting<'_>,
+        vhost: &str,
+        name: &str,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<u64, AdminError> {
+        let queue = self.queue(vhost, name).ok_or(AdminError::NotFound)?;
+        if if_unused && queue.consumers > 0 {
+            return Err(AdminError::PreconditionFailed(format!("queue '{name}' in vhost '{vhost}' in use")));
+        }
+        self.record(format!("delete {vhost} {name} {if_empty}"));
+        Ok(queue.messages_ready)
+    }
+
+    fn purge_queue(&self, _: Acting<'_>, vhost: &str, name: &str) -> Result<u64, AdminError> {
+        self.record(format!("purge {vhost} {name}"));
+        Ok(self.queue(vhost, name).ok_or(AdminError::NotFound)?.messages_ready)
     }
 }

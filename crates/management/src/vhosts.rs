@@ -36,7 +36,7 @@ fn vhost_json(request: &Request<'_>, vhost: &VhostView, node: &str) -> Value {
         .set("name", vhost.name.as_str())
         .set("description", vhost.description.as_str())
         .set("tags", vhost.tags.clone())
-        .set("default_queue_type", vhost.default_queue_type)
+        .set("default_queue_type", vhost.default_queue_type.as_str())
         .set(
             "metadata",
             json!({

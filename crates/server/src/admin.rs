@@ -1,5 +1,8 @@
 //! What management sees of this broker and may ask of it.
 
+mod access;
+mod topology;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,8 +11,8 @@ use std::time::Duration;
 use leveret_core::access::User;
 use leveret_core::admin::{
     Admin, AdminError, Alarm, AuthFailure, AuthenticatedUser, BindingView, ChannelRef, ChannelView,
-    ConnectionState, ConnectionView, ConsumerView, DestinationKind, DiskFreeLimit, ExchangeView, Listener,
-    MemoryWatermark, NodeStatus, ObjectTotals, Peer, QueueView, UserView, VhostView,
+    ConnectionState, ConnectionView, ConnectionsOf, ConsumerView, DestinationKind, DiskFreeLimit,
+    ExchangeView, Listener, MemoryWatermark, NodeStatus, ObjectTotals, Peer, QueueView, UserView, VhostView,
 };
 use leveret_core::arguments::Arguments;
 use leveret_core::definition::{BindingDefinition, BindingTarget};
@@ -58,10 +61,6 @@ impl BrokerAdmin {
 
     fn entry(&self, id: ConnectionId) -> Option<Entry> {
         self.broker.connections.find(&id)
-    }
-
-    fn queue_ref(&self, vhost: &str, name: &str) -> Option<QueueRef<Shell>> {
-        self.broker.vhosts.find(vhost)?.queue(&name.into())
     }
 
     fn queue_view(&self, vhost: &Vhost<Shell>, queue: &QueueRef<Shell>) -> Option<QueueView> {
@@ -163,6 +162,7 @@ fn connection_view(entry: &Entry) -> ConnectionView {
         (Some(_), false) => ConnectionState::Running,
     };
     ConnectionView {
+        id: entry.id.0,
         peer: peer(entry),
         host: entry.peer.local_host,
         port: entry.peer.local_port,
@@ -304,7 +304,10 @@ impl Admin for BrokerAdmin {
                 name: definition.name.to_string(),
                 description: definition.description,
                 tags: definition.tags,
-                default_queue_type: "classic",
+                default_queue_type: match definition.default_queue_type.as_str() {
+                    "" => "classic".to_owned(),
+                    name => name.to_owned(),
+                },
             }
         };
         vhosts.map(view).collect()
@@ -392,25 +395,27 @@ impl Admin for BrokerAdmin {
         Ok(())
     }
 
-    fn delete_queue(
-        &self,
-        vhost: &str,
-        name: &str,
-        if_unused: bool,
-        if_empty: bool,
-    ) -> Result<u64, AdminError> {
-        let vhost = self.broker.vhosts.find(vhost).ok_or(AdminError::NotFound)?;
-        let deleted = self.broker.force_delete_queue(&vhost, &name.into(), if_unused, if_empty);
-        let (position, ready) = deleted.map_err(|error| precondition(&error))?.ok_or(AdminError::NotFound)?;
-        self.wait_for(position);
-        Ok(ready)
+    fn close_connection_by_id(&self, id: u64, reason: &str) -> Result<(), AdminError> {
+        let entry = self.entry(ConnectionId(id)).filter(|entry| entry.user().is_some());
+        entry.ok_or(AdminError::NotFound)?.close(reason);
+        Ok(())
     }
 
-    fn purge_queue(&self, vhost: &str, name: &str) -> Result<u64, AdminError> {
-        let queue = self.queue_ref(vhost, name).ok_or(AdminError::NotFound)?;
-        let (count, position) = queue.with(|cell| cell.purge(&self.broker.log));
-        self.wait_for(position);
-        Ok(count)
+    fn close_connections(&self, of: ConnectionsOf<'_>, reason: &str) -> u64 {
+        let mut closed = 0;
+        for entry in self.broker.connections.values() {
+            let (user, vhost) = entry.user_and_vhost();
+            let is_meant = user.is_some_and(|user| match of {
+                ConnectionsOf::All => true,
+                ConnectionsOf::User(name) => &*user == name,
+                ConnectionsOf::Vhost(name) => vhost.is_some_and(|vhost| &*vhost == name),
+            });
+            if is_meant {
+                entry.close(reason);
+                closed += 1;
+            }
+        }
+        closed
     }
 
     fn set_memory_watermark(&self, watermark: MemoryWatermark) -> Result<(), AdminError> {

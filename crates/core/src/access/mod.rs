@@ -3,8 +3,10 @@
 //! Owns users, their password hashes and tags, and their permissions. The salt of a new password is an input: there
 //! is no randomness here. What a client said while logging in is read by [`sasl`].
 
+mod bounds;
 mod password;
 pub mod sasl;
+mod topic;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +15,12 @@ use regex::{Regex, RegexBuilder};
 use crate::definition::{Change, Definition, DefinitionKey};
 use crate::error::BrokerError;
 use crate::limits::PERMISSION_REGEX_BYTES;
-use crate::names::{UserName, VhostName};
+use crate::names::{ExchangeName, UserName, VhostName};
 
+pub use bounds::{Limit, UserLimits, VhostLimits};
 pub use password::PasswordHash;
+use topic::TopicGrant;
+pub use topic::TopicPermission;
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +99,16 @@ pub enum Operation {
     Read,
 }
 
+impl Operation {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Configure => "configure",
+            Self::Write => "write",
+            Self::Read => "read",
+        }
+    }
+}
+
 /// A pattern that is no regular expression we can use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid regular expression '{pattern}': {reason}")]
@@ -109,6 +124,8 @@ pub struct InvalidPattern {
 pub struct Access {
     users: BTreeMap<UserName, User>,
     permissions: BTreeMap<UserName, BTreeMap<VhostName, Grant>>,
+    topic_permissions: BTreeMap<UserName, BTreeMap<(VhostName, ExchangeName), TopicGrant>>,
+    user_limits: BTreeMap<UserName, UserLimits>,
     loopback_users: BTreeSet<UserName>,
 }
 
@@ -154,6 +171,11 @@ fn compile(pattern: &str) -> Result<Option<Regex>, InvalidPattern> {
         .map_err(|error| InvalidPattern { pattern: pattern.to_owned(), reason: error.to_string() })
 }
 
+fn topic_key(grant: TopicGrant) -> DefinitionKey {
+    let TopicPermission { vhost, user, exchange, .. } = grant.permission;
+    DefinitionKey::TopicPermission(vhost, user, exchange)
+}
+
 impl Access {
     /// Nobody. `loopback_users` may connect from a loopback address only (RabbitMQ's default: `guest`).
     #[must_use]
@@ -173,6 +195,10 @@ impl Access {
             Definition::Permission(permission) => {
                 self.put_permission(permission.clone())?;
             }
+            Definition::TopicPermission(permission) => {
+                self.put_topic_permission(permission.clone())?;
+            }
+            Definition::UserLimits(limits) => _ = self.put_user_limits(limits.clone()),
             _ => {}
         }
         Ok(())
@@ -184,12 +210,16 @@ impl Access {
         Change::Put(Definition::User(user))
     }
 
-    /// Removes a user with its permissions; nothing if there is none.
+    /// Removes a user with its permissions and limits; nothing if there is none.
     pub fn delete_user(&mut self, name: &str) -> Vec<Change> {
         let Some(user) = self.users.remove(name) else { return Vec::new() };
         let granted = self.permissions.remove(name).into_iter().flatten();
+        let topics = self.topic_permissions.remove(name).into_iter().flatten();
+        let limits = self.user_limits.remove(name).into_iter();
         granted
             .map(|(vhost, _)| DefinitionKey::Permission(vhost, user.name.clone()))
+            .chain(topics.map(|(_, grant)| topic_key(grant)))
+            .chain(limits.map(|limits| DefinitionKey::UserLimits(limits.user)))
             .chain([DefinitionKey::User(user.name.clone())])
             .map(Change::Delete)
             .collect()
@@ -212,14 +242,51 @@ impl Access {
         Some(Change::Delete(DefinitionKey::Permission(grant.permission.vhost, grant.permission.user)))
     }
 
+    /// Grants a topic permission, in place of one for the same user, virtual host and exchange. The caller has
+    /// checked that user and virtual host exist.
+    ///
+    /// # Errors
+    /// [`InvalidPattern`]; nothing is changed.
+    pub fn put_topic_permission(&mut self, permission: TopicPermission) -> Result<Change, InvalidPattern> {
+        let grant = TopicGrant::new(permission.clone())?;
+        let place = (permission.vhost.clone(), permission.exchange.clone());
+        self.topic_permissions.entry(permission.user.clone()).or_default().insert(place, grant);
+        Ok(Change::Put(Definition::TopicPermission(permission)))
+    }
+
+    /// Takes a user's topic permissions in a virtual host away: that of one exchange, or all.
+    pub fn delete_topic_permissions(
+        &mut self,
+        user: &str,
+        vhost: &str,
+        exchange: Option<&str>,
+    ) -> Vec<Change> {
+        let Some(granted) = self.topic_permissions.get_mut(user) else { return Vec::new() };
+        let gone = granted.extract_if(.., |(of, at), _| {
+            **of == *vhost && exchange.is_none_or(|exchange| **at == *exchange)
+        });
+        gone.map(|(_, grant)| Change::Delete(topic_key(grant))).collect()
+    }
+
+    /// Sets a user's limits; without any, the record goes. The caller has checked that the user exists.
+    pub fn put_user_limits(&mut self, limits: UserLimits) -> Change {
+        if limits.is_empty() {
+            self.user_limits.remove(&limits.user);
+            return Change::Delete(DefinitionKey::UserLimits(limits.user));
+        }
+        self.user_limits.insert(limits.user.clone(), limits.clone());
+        Change::Put(Definition::UserLimits(limits))
+    }
+
     /// Takes away all permissions in a virtual host that goes.
     pub fn delete_vhost(&mut self, vhost: &str) -> Vec<Change> {
         let grants = self.permissions.values_mut().filter_map(|granted| granted.remove(vhost));
-        grants
-            .map(|grant| {
-                Change::Delete(DefinitionKey::Permission(grant.permission.vhost, grant.permission.user))
-            })
-            .collect()
+        let permissions =
+            grants.map(|grant| DefinitionKey::Permission(grant.permission.vhost, grant.permission.user));
+        let topics = self.topic_permissions.values_mut().flat_map(|granted| {
+            granted.extract_if(.., |(of, _), _| **of == *vhost).map(|(_, grant)| topic_key(grant))
+        });
+        permissions.chain(topics).map(Change::Delete).collect()
     }
 
     /// The user of that name.
@@ -242,6 +309,22 @@ impl Access {
     #[must_use]
     pub fn permission(&self, user: &str, vhost: &str) -> Option<&Permission> {
         self.grant(user, vhost).map(|grant| &grant.permission)
+    }
+
+    /// All topic permissions in the order of users, virtual hosts and exchanges.
+    pub fn topic_permissions(&self) -> impl Iterator<Item = &TopicPermission> {
+        self.topic_permissions.values().flat_map(BTreeMap::values).map(|grant| &grant.permission)
+    }
+
+    /// The limits of all users who have one, in the order of their names.
+    pub fn all_user_limits(&self) -> impl Iterator<Item = &UserLimits> {
+        self.user_limits.values()
+    }
+
+    /// A user's limits, if there are any.
+    #[must_use]
+    pub fn user_limits(&self, user: &str) -> Option<&UserLimits> {
+        self.user_limits.get(user)
     }
 
     /// Whether a user may connect from that side only.
@@ -339,17 +422,38 @@ impl Access {
         if self.grant(user, vhost).is_some_and(|grant| grant.allows(operation, name)) {
             return Ok(());
         }
-        let operation = match operation {
-            Operation::Configure => "configure",
-            Operation::Write => "write",
-            Operation::Read => "read",
-        };
+        let operation = operation.as_str();
         let kind = match resource.kind {
             ResourceKind::Exchange => "exchange",
             ResourceKind::Queue => "queue",
         };
         Err(BrokerError::access_refused(format!(
             "{operation} access to {kind} '{name}' in vhost '{vhost}' refused for user '{user}'"
+        )))
+    }
+
+    /// Whether the user may publish to or bind with that routing key at a topic exchange: without a topic
+    /// permission there, any.
+    ///
+    /// # Errors
+    /// 403 in RabbitMQ's text.
+    pub fn check_topic(
+        &self,
+        user: &str,
+        vhost: &str,
+        exchange: &str,
+        key: &str,
+        operation: Operation,
+    ) -> Result<(), BrokerError> {
+        let Some(granted) = self.topic_permissions.get(user) else { return Ok(()) };
+        let place = (VhostName::from(vhost), ExchangeName::from(exchange));
+        let Some(grant) = granted.get(&place) else { return Ok(()) };
+        if grant.allows(operation, key) {
+            return Ok(());
+        }
+        let operation = operation.as_str();
+        Err(BrokerError::access_refused(format!(
+            "{operation} access to topic '{key}' in exchange '{exchange}' in vhost '{vhost}' refused for user '{user}'"
         )))
     }
 

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use md5::Md5;
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq as _;
 
@@ -15,6 +16,8 @@ pub enum PasswordHash {
     Sha256([u8; SALT_BYTES + 32]),
     /// `rabbit_password_hashing_sha512`: salt and digest.
     Sha512([u8; SALT_BYTES + 64]),
+    /// `rabbit_password_hashing_md5`: salt and digest. Broken as a hash; taken because old definitions have it.
+    Md5([u8; SALT_BYTES + 16]),
     /// No password opens it.
     None,
 }
@@ -47,6 +50,7 @@ impl PasswordHash {
         match algorithm.unwrap_or("rabbit_password_hashing_sha256") {
             "rabbit_password_hashing_sha256" => bytes.try_into().ok().map(Self::Sha256),
             "rabbit_password_hashing_sha512" => bytes.try_into().ok().map(Self::Sha512),
+            "rabbit_password_hashing_md5" => bytes.try_into().ok().map(Self::Md5),
             _ => None,
         }
     }
@@ -63,6 +67,7 @@ impl PasswordHash {
         match self {
             Self::Sha256(_) | Self::None => "rabbit_password_hashing_sha256",
             Self::Sha512(_) => "rabbit_password_hashing_sha512",
+            Self::Md5(_) => "rabbit_password_hashing_md5",
         }
     }
 
@@ -70,16 +75,9 @@ impl PasswordHash {
     #[must_use]
     pub fn verify(&self, password: &[u8]) -> bool {
         match self {
-            Self::Sha256(bytes) => {
-                let (salt, digest) = bytes.split_at(SALT_BYTES);
-                let actual = Sha256::new().chain_update(salt).chain_update(password).finalize();
-                actual.as_slice().ct_eq(digest).into()
-            }
-            Self::Sha512(bytes) => {
-                let (salt, digest) = bytes.split_at(SALT_BYTES);
-                let actual = Sha512::new().chain_update(salt).chain_update(password).finalize();
-                actual.as_slice().ct_eq(digest).into()
-            }
+            Self::Sha256(bytes) => is_salted::<Sha256>(bytes, password),
+            Self::Sha512(bytes) => is_salted::<Sha512>(bytes, password),
+            Self::Md5(bytes) => is_salted::<Md5>(bytes, password),
             Self::None => false,
         }
     }
@@ -96,6 +94,7 @@ impl PasswordHash {
             Self::None => (0, &[]),
             Self::Sha256(bytes) => (1, bytes),
             Self::Sha512(bytes) => (2, bytes),
+            Self::Md5(bytes) => (3, bytes),
         }
     }
 
@@ -105,9 +104,17 @@ impl PasswordHash {
             0 if bytes.is_empty() => Some(Self::None),
             1 => bytes.try_into().ok().map(Self::Sha256),
             2 => bytes.try_into().ok().map(Self::Sha512),
+            3 => bytes.try_into().ok().map(Self::Md5),
             _ => None,
         }
     }
+}
+
+/// Whether salt and digest belong to the password, in the same time for every digest.
+fn is_salted<D: Digest>(bytes: &[u8], password: &[u8]) -> bool {
+    let (salt, digest) = bytes.split_at(SALT_BYTES);
+    let actual = D::new().chain_update(salt).chain_update(password).finalize();
+    actual.as_slice().ct_eq(digest).into()
 }
 
 #[cfg(test)]
@@ -142,11 +149,22 @@ mod tests {
         assert_eq!(hash.to_base64(), text);
     }
 
+    /// `rabbitmqctl eval 'base64:encode(rabbit_password:hash(rabbit_password_hashing_md5, <<"bob">>)).'` of 4.0.5.
+    #[test]
+    fn md5_verifies() {
+        let text = "moA9TmJHtOfOY0OLZkeBDqFjNBo=";
+        let hash = PasswordHash::from_base64(Some("rabbit_password_hashing_md5"), text).expect("well formed");
+        assert!(hash.verify(b"bob"));
+        assert!(!hash.verify(b"Bob"));
+        assert_eq!((hash.to_base64().as_str(), hash.algorithm()), (text, "rabbit_password_hashing_md5"));
+    }
+
     #[test]
     fn malformed_and_unknown_hashes_are_refused() {
         for (algorithm, hash) in [
             (None, "not base64!"),
             (None, "AAAA"),
+            (Some("rabbit_password_hashing_md4"), FROM_RABBITMQ),
             (Some("rabbit_password_hashing_md5"), FROM_RABBITMQ),
             (Some("rabbit_password_hashing_sha512"), FROM_RABBITMQ),
         ] {

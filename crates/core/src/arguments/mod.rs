@@ -11,7 +11,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use leveret_protocol::amqp;
+use leveret_protocol::amqp::{self, AMQPValue};
 use leveret_protocol::error::DecodeError;
 use leveret_protocol::field_table::{self, FieldTable, FieldValue};
 use leveret_routing::erlang_term::type_name;
@@ -76,6 +76,14 @@ impl Arguments {
         FieldTable::parse(&self.0).ok()?.get(name.as_bytes())
     }
 
+    /// Arguments as management has them.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for a table beyond the bounds of `leveret_protocol::limits`.
+    pub fn from_admin(table: &admin::Arguments) -> Result<Self, DecodeError> {
+        Self::from_amqp(&amqp_table(table))
+    }
+
     /// As management sees them.
     #[must_use]
     pub fn to_admin(&self) -> admin::Arguments {
@@ -86,6 +94,41 @@ impl Arguments {
     #[must_use]
     pub fn to_amqp(&self) -> amqp::FieldTable {
         FieldTable::parse(&self.0).map(|table| table.to_amqp()).unwrap_or_default()
+    }
+}
+
+fn amqp_table(table: &admin::Arguments) -> amqp::FieldTable {
+    let mut amqp = amqp::FieldTable::default();
+    for (name, value) in table {
+        amqp.insert(amqp::short_string(name), amqp_value(value));
+    }
+    amqp
+}
+
+// Recurses as deep as the caller's value, which JSON's reader has bounded.
+fn amqp_value(value: &Argument) -> AMQPValue {
+    match value {
+        Argument::Void => AMQPValue::Void,
+        Argument::Bool(value) => AMQPValue::Boolean(*value),
+        Argument::Byte(value) => AMQPValue::ShortShortInt(*value),
+        Argument::UnsignedByte(value) => AMQPValue::ShortShortUInt(*value),
+        Argument::Short(value) => AMQPValue::ShortInt(*value),
+        Argument::UnsignedShort(value) => AMQPValue::ShortUInt(*value),
+        Argument::SignedInt(value) => AMQPValue::LongInt(*value),
+        Argument::UnsignedInt(value) => AMQPValue::LongUInt(*value),
+        Argument::Long(value) => AMQPValue::LongLongInt(*value),
+        Argument::Float(value) => AMQPValue::Float(*value),
+        Argument::Double(value) => AMQPValue::Double(*value),
+        Argument::Decimal(scale, value) => {
+            AMQPValue::DecimalValue(amqp::DecimalValue { scale: *scale, value: *value })
+        }
+        Argument::LongStr(bytes) => AMQPValue::LongString(bytes.clone().into()),
+        Argument::Binary(bytes) => AMQPValue::ByteArray(bytes.clone().into()),
+        Argument::Timestamp(seconds) => AMQPValue::Timestamp(*seconds),
+        Argument::Array(values) => {
+            AMQPValue::FieldArray(values.iter().map(amqp_value).collect::<Vec<_>>().into())
+        }
+        Argument::Table(table) => AMQPValue::FieldTable(amqp_table(table)),
     }
 }
 

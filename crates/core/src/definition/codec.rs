@@ -11,7 +11,7 @@ use super::{
     BindingDefinition, BindingTarget, Definition, DefinitionKey, ExchangeDefinition, ExchangeType,
     QueueDefinition, VhostDefinition,
 };
-use crate::access::{PasswordHash, Permission, User};
+use crate::access::{Limit, PasswordHash, Permission, TopicPermission, User, UserLimits, VhostLimits};
 use crate::arguments::Arguments;
 use crate::ids::QueueId;
 use crate::names::{ExchangeName, QueueName};
@@ -24,6 +24,9 @@ const PERMISSION: u8 = 3;
 const EXCHANGE: u8 = 4;
 const QUEUE: u8 = 5;
 const BINDING: u8 = 6;
+const TOPIC_PERMISSION: u8 = 7;
+const VHOST_LIMITS: u8 = 8;
+const USER_LIMITS: u8 = 9;
 
 /// Bytes that are no definition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +56,12 @@ pub(super) fn encode_key(key: &DefinitionKey) -> Vec<u8> {
             key_of(&mut out, BINDING, &names);
             out.extend_from_slice(&Sha256::digest(binding.arguments.as_bytes()));
         }
+        DefinitionKey::TopicPermission(vhost, user, exchange) => {
+            let names = [vhost.as_bytes(), user.as_bytes(), exchange.as_bytes()];
+            key_of(&mut out, TOPIC_PERMISSION, &names);
+        }
+        DefinitionKey::VhostLimits(vhost) => key_of(&mut out, VHOST_LIMITS, &[vhost.as_bytes()]),
+        DefinitionKey::UserLimits(user) => key_of(&mut out, USER_LIMITS, &[user.as_bytes()]),
     }
     out
 }
@@ -120,6 +129,21 @@ pub(super) fn encode_value(definition: &Definition) -> Vec<u8> {
             text(&mut out, &binding.key);
             text(&mut out, binding.arguments.as_bytes());
         }
+        Definition::TopicPermission(permission) => {
+            text(&mut out, permission.vhost.as_bytes());
+            text(&mut out, permission.user.as_bytes());
+            text(&mut out, permission.exchange.as_bytes());
+            text(&mut out, permission.write.as_bytes());
+            text(&mut out, permission.read.as_bytes());
+        }
+        Definition::VhostLimits(limits) => {
+            text(&mut out, limits.vhost.as_bytes());
+            limit_pair(&mut out, [limits.max_connections, limits.max_queues]);
+        }
+        Definition::UserLimits(limits) => {
+            text(&mut out, limits.user.as_bytes());
+            limit_pair(&mut out, [limits.max_connections, limits.max_channels]);
+        }
     }
     out
 }
@@ -134,6 +158,14 @@ fn texts(out: &mut Vec<u8>, all: &[String]) {
     out.extend_from_slice(&u32::try_from(all.len()).unwrap_or(u32::MAX).to_be_bytes());
     for one in all {
         text(out, one.as_bytes());
+    }
+}
+
+/// Which of the two are set, then both.
+fn limit_pair(out: &mut Vec<u8>, limits: [Option<Limit>; 2]) {
+    out.push(flags(&limits.map(|limit| limit.is_some())));
+    for limit in limits {
+        out.extend_from_slice(&limit.map_or(0, |Limit(value)| value).to_be_bytes());
     }
 }
 
@@ -182,6 +214,23 @@ fn read(key: &[u8], reader: &mut Reader<'_>) -> Result<Definition, String> {
         Some(&EXCHANGE) => reader.exchange()?,
         Some(&QUEUE) => reader.queue()?,
         Some(&BINDING) => reader.binding()?,
+        Some(&TOPIC_PERMISSION) => Definition::TopicPermission(TopicPermission {
+            vhost: reader.string()?.into(),
+            user: reader.string()?.into(),
+            exchange: reader.string()?.into(),
+            write: reader.string()?,
+            read: reader.string()?,
+        }),
+        Some(&VHOST_LIMITS) => {
+            let vhost = reader.string()?.into();
+            let [max_connections, max_queues] = reader.limit_pair()?;
+            Definition::VhostLimits(VhostLimits { vhost, max_connections, max_queues })
+        }
+        Some(&USER_LIMITS) => {
+            let user = reader.string()?.into();
+            let [max_connections, max_channels] = reader.limit_pair()?;
+            Definition::UserLimits(UserLimits { user, max_connections, max_channels })
+        }
         Some(kind) => return Err(format!("kind {kind} is unknown")),
         None => return Err("the key is empty".to_owned()),
     })
@@ -237,6 +286,16 @@ impl<'a> Reader<'a> {
             return Err(format!("flags {octet:#010b} are unknown"));
         }
         Ok(std::array::from_fn(|place| octet >> place & 1 == 1))
+    }
+
+    fn limit_pair(&mut self) -> Result<[Option<Limit>; 2], String> {
+        let is_set: [bool; 2] = self.flags()?;
+        let values = [i64::from_be_bytes(self.array()?), i64::from_be_bytes(self.array()?)];
+        let limit = |place: usize| match (is_set.get(place), values.get(place)) {
+            (Some(true), Some(value)) => Some(Limit(*value)),
+            _ => None,
+        };
+        Ok([limit(0), limit(1)])
     }
 
     fn password(&mut self) -> Result<PasswordHash, String> {

@@ -7,7 +7,7 @@
 mod codec;
 mod restore;
 
-use crate::access::{Permission, User};
+use crate::access::{Permission, TopicPermission, User, UserLimits, VhostLimits};
 use crate::arguments::Arguments;
 use crate::ids::QueueId;
 use crate::names::{ExchangeName, QueueName, UserName, VhostName};
@@ -40,6 +40,12 @@ pub enum Definition {
     Queue(QueueDefinition),
     /// A binding between durable things.
     Binding(BindingDefinition),
+    /// A user's permissions on the routing keys of a topic exchange.
+    TopicPermission(TopicPermission),
+    /// The limits of a virtual host.
+    VhostLimits(VhostLimits),
+    /// The limits of a user.
+    UserLimits(UserLimits),
 }
 
 /// What names a [`Definition`].
@@ -57,6 +63,12 @@ pub enum DefinitionKey {
     Queue(VhostName, QueueName),
     /// A binding: all of it is its name.
     Binding(BindingDefinition),
+    /// A user's permissions on the routing keys of a topic exchange.
+    TopicPermission(VhostName, UserName, ExchangeName),
+    /// The limits of a virtual host.
+    VhostLimits(VhostName),
+    /// The limits of a user.
+    UserLimits(UserName),
 }
 
 /// A virtual host.
@@ -155,6 +167,12 @@ impl Definition {
             }
             Self::Queue(queue) => DefinitionKey::Queue(queue.vhost.clone(), queue.name.clone()),
             Self::Binding(binding) => DefinitionKey::Binding(binding.clone()),
+            Self::TopicPermission(permission) => {
+                let TopicPermission { vhost, user, exchange, .. } = permission.clone();
+                DefinitionKey::TopicPermission(vhost, user, exchange)
+            }
+            Self::VhostLimits(limits) => DefinitionKey::VhostLimits(limits.vhost.clone()),
+            Self::UserLimits(limits) => DefinitionKey::UserLimits(limits.user.clone()),
         }
     }
 

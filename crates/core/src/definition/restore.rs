@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Definition;
-use crate::access::Access;
+use crate::access::{Access, VhostLimits};
 use crate::names::VhostName;
 use crate::vhost::Vhost;
 
@@ -27,7 +27,10 @@ pub fn restore(access: Access, definitions: &[Definition]) -> Restored {
             Definition::Vhost(vhost) => {
                 restored.vhosts.insert(vhost.name.clone(), Vhost::new(vhost.clone()));
             }
-            Definition::User(_) | Definition::Permission(_) => {
+            Definition::User(_)
+            | Definition::Permission(_)
+            | Definition::TopicPermission(_)
+            | Definition::UserLimits(_) => {
                 if let Err(error) = restored.access.restore(definition) {
                     restored.problems.push(format!("{:?}: {error}", definition.key()));
                 }
@@ -39,7 +42,8 @@ pub fn restore(access: Access, definitions: &[Definition]) -> Restored {
         |definition: &&Definition| matches!(definition, Definition::Exchange(_) | Definition::Queue(_));
     let bindings = definitions.iter().filter(|definition| matches!(definition, Definition::Binding(_)));
     for definition in definitions.iter().filter(topology).chain(bindings) {
-        let (Definition::Exchange(super::ExchangeDefinition { vhost, .. })
+        let (Definition::VhostLimits(VhostLimits { vhost, .. })
+        | Definition::Exchange(super::ExchangeDefinition { vhost, .. })
         | Definition::Queue(super::QueueDefinition { vhost, .. })
         | Definition::Binding(super::BindingDefinition { vhost, .. })) = definition
         else {

@@ -1,6 +1,6 @@
 //! queue.bind, queue.unbind, exchange.bind and exchange.unbind.
 
-use leveret_routing::{Binding, Destination, ExchangeKey};
+use leveret_routing::{Binding, Destination, ExchangeKey, ExchangeType};
 
 use super::{Caller, Effects, Vhost, check_not_default_exchange};
 use crate::access::{Operation, Resource};
@@ -17,7 +17,7 @@ impl Vhost {
     /// 404 for a source or destination that does not exist; 406 for arguments that a headers exchange cannot use;
     /// 405 for another connection's exclusive queue; nothing is changed.
     pub fn bind(&mut self, caller: &Caller<'_>, binding: &BindingDefinition) -> Result<Effects, BrokerError> {
-        check_binding(caller, binding)?;
+        self.check_binding(caller, binding)?;
         let (source, destination) = self.ends(binding)?;
         let new = Binding::new(source, destination, &binding.key, binding.arguments.as_bytes());
         leveret_routing::check_binding(self.router.exchange(source), &new)
@@ -35,7 +35,7 @@ impl Vhost {
         caller: &Caller<'_>,
         binding: &BindingDefinition,
     ) -> Result<Effects, BrokerError> {
-        check_binding(caller, binding)?;
+        self.check_binding(caller, binding)?;
         let mut effects = Effects::default();
         let Ok((source, destination)) = self.ends(binding) else { return Ok(effects) };
         let old = Binding::new(source, destination, &binding.key, binding.arguments.as_bytes());
@@ -167,17 +167,24 @@ impl Vhost {
             arguments: Arguments::from_content(&binding.arguments).unwrap_or_default(),
         })
     }
-}
 
-/// What is asked before anything is looked up.
-fn check_binding(caller: &Caller<'_>, binding: &BindingDefinition) -> Result<(), BrokerError> {
-    match &binding.target {
-        BindingTarget::Queue(name) => (caller.permit)(Operation::Write, Resource::queue(name))?,
-        BindingTarget::Exchange(name) => {
-            (caller.permit)(Operation::Write, Resource::exchange(name))?;
-            check_not_default_exchange(name)?;
+    /// What is asked before the ends are looked up.
+    fn check_binding(&self, caller: &Caller<'_>, binding: &BindingDefinition) -> Result<(), BrokerError> {
+        match &binding.target {
+            BindingTarget::Queue(name) => (caller.permit)(Operation::Write, Resource::queue(name))?,
+            BindingTarget::Exchange(name) => {
+                (caller.permit)(Operation::Write, Resource::exchange(name))?;
+                check_not_default_exchange(name)?;
+            }
+        }
+        check_not_default_exchange(&binding.source)?;
+        (caller.permit)(Operation::Read, Resource::exchange(&binding.source))?;
+        match self.exchanges.get(&binding.source) {
+            Some(source) if source.definition.exchange_type == ExchangeType::Topic => {
+                let key = String::from_utf8_lossy(&binding.key);
+                (caller.permit_topic)(Operation::Read, &binding.source, &key)
+            }
+            _ => Ok(()),
         }
     }
-    check_not_default_exchange(&binding.source)?;
-    (caller.permit)(Operation::Read, Resource::exchange(&binding.source))
 }

@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use leveret_routing::{ExchangeKey, ExchangeType, Router};
 
-use crate::access::{Operation, Resource};
-use crate::definition::{Change, Definition, ExchangeDefinition, VhostDefinition};
+use crate::access::{Operation, Resource, VhostLimits};
+use crate::definition::{Change, Definition, DefinitionKey, ExchangeDefinition, VhostDefinition};
 use crate::error::BrokerError;
 use crate::ids::{ConnectionId, QueueId};
 use crate::names::{ExchangeName, QueueName, VhostName};
@@ -43,6 +43,9 @@ const PREDECLARED: [(&str, ExchangeType, bool); 7] = [
 /// Answers whether the caller may do that; the error is what the client is told.
 pub type Permit<'a> = &'a dyn Fn(Operation, Resource<'_>) -> Result<(), BrokerError>;
 
+/// Answers whether the caller may do that with a routing key at a topic exchange of that name.
+pub type TopicPermit<'a> = &'a dyn Fn(Operation, &str, &str) -> Result<(), BrokerError>;
+
 /// On whose behalf something is asked.
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
@@ -50,13 +53,15 @@ pub struct Caller<'a> {
     pub connection: ConnectionId,
     /// Its user's permissions, as a rule [`crate::access::Access::check`] with user and virtual host filled in.
     pub permit: Permit<'a>,
+    /// Its user's topic permissions, as a rule [`crate::access::Access::check_topic`].
+    pub permit_topic: TopicPermit<'a>,
 }
 
 impl Caller<'_> {
     /// A caller who may do everything on that connection, for what the broker does itself.
     #[must_use]
     pub fn trusted(connection: ConnectionId) -> Self {
-        Self { connection, permit: &|_, _| Ok(()) }
+        Self { connection, permit: &|_, _| Ok(()), permit_topic: &|_, _, _| Ok(()) }
     }
 }
 
@@ -85,6 +90,8 @@ pub struct Vhost {
     owned: HashMap<ConnectionId, BTreeSet<QueueId>>,
     /// Rises with each queue that comes or goes: the default exchange's generation.
     queue_changes: u64,
+    limits: VhostLimits,
+    deleted: bool,
 }
 
 impl Vhost {
@@ -94,6 +101,8 @@ impl Vhost {
         let mut router = Router::new();
         let default_exchange = router.declare("", ExchangeType::Direct, None);
         let mut vhost = Self {
+            limits: VhostLimits::none(definition.name.clone()),
+            deleted: false,
             definition,
             router,
             default_exchange,
@@ -129,6 +138,40 @@ impl Vhost {
         &self.definition
     }
 
+    /// Changes its description, tags and default queue type; the name stays.
+    pub fn describe(&mut self, definition: VhostDefinition) -> Change {
+        debug_assert_eq!(definition.name, self.definition.name);
+        self.definition = definition;
+        Change::Put(Definition::Vhost(self.definition.clone()))
+    }
+
+    /// Its limits.
+    #[must_use]
+    pub const fn limits(&self) -> &VhostLimits {
+        &self.limits
+    }
+
+    /// Sets its limits; without any, the record goes.
+    pub fn set_limits(&mut self, limits: VhostLimits) -> Change {
+        debug_assert_eq!(limits.vhost, self.definition.name);
+        self.limits = limits;
+        if self.limits.is_empty() {
+            return Change::Delete(DefinitionKey::VhostLimits(self.name().clone()));
+        }
+        Change::Put(Definition::VhostLimits(self.limits.clone()))
+    }
+
+    /// Whether it was deleted: connections that have not noticed yet may ask for nothing more.
+    ///
+    /// # Errors
+    /// 530 as for one that was never there.
+    pub fn check_exists(&self) -> Result<(), BrokerError> {
+        if self.deleted {
+            return Err(BrokerError::not_allowed(format!("vhost {} not found", self.definition.name)));
+        }
+        Ok(())
+    }
+
     /// Takes what a restart brought back, exchanges and queues before bindings; other kinds of definitions and other
     /// virtual hosts are not ours and are left alone.
     ///
@@ -144,6 +187,10 @@ impl Vhost {
             Definition::Binding(binding) if binding.vhost == self.definition.name => {
                 self.restore_binding(binding)
             }
+            Definition::VhostLimits(limits) if limits.vhost == self.definition.name => {
+                self.limits = limits.clone();
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -157,17 +204,20 @@ impl Vhost {
         });
         let queues = self.queues.values().filter(|queue| queue.definition.durable);
         let bindings = self.bindings().into_iter().filter(|binding| self.is_durable(binding));
+        let limits = (!self.limits.is_empty()).then(|| Definition::VhostLimits(self.limits.clone()));
         [Definition::Vhost(self.definition.clone())]
             .into_iter()
+            .chain(limits)
             .chain(exchanges.map(|exchange| Definition::Exchange(exchange.definition.clone())))
             .chain(queues.map(|queue| Definition::Queue(queue.definition.clone())))
             .chain(bindings.map(Definition::Binding))
             .collect()
     }
 
-    /// What its removal does; the caller drops it, and takes its permissions away with
-    /// [`crate::access::Access::delete_vhost`].
-    pub fn removal(&self) -> Effects {
+    /// Marks it deleted, so that nothing is added any more, and says what its removal does; the caller drops it, and
+    /// takes its permissions away with [`crate::access::Access::delete_vhost`].
+    pub fn remove(&mut self) -> Effects {
+        self.deleted = true;
         Effects {
             changes: self.definitions().iter().rev().map(|gone| Change::Delete(gone.key())).collect(),
             removed_queues: self.queues.values().map(|queue| queue.definition.id).collect(),

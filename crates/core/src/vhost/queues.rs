@@ -109,6 +109,7 @@ impl Vhost {
             let id = queue.definition.id;
             return Ok(DeclaredQueue { id, created: false, effects: Effects::default() });
         }
+        self.check_queue_limit(name)?;
         if let Some(dlx) = dead_letter_exchange(&declaration.arguments, name, self.name())? {
             (caller.permit)(Operation::Read, Resource::queue(name))?;
             (caller.permit)(Operation::Write, Resource::exchange(&dlx))?;
@@ -135,6 +136,20 @@ impl Vhost {
         }
         self.add_queue(Queue { definition, exclusive_owner, settings });
         Ok(DeclaredQueue { id: new_id, created: true, effects })
+    }
+
+    fn check_queue_limit(&self, name: &str) -> Result<(), BrokerError> {
+        match self.limits().max_queues {
+            Some(limit) if limit.is_reached(self.queues.len() as u64) => {
+                Err(BrokerError::precondition_failed(format!(
+                    "cannot declare {}: queue limit in vhost '{}' ({}) is reached",
+                    self.queue_resource(name),
+                    self.name(),
+                    limit.0
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A queue that the caller wants to consume from, get from or purge.

@@ -33,6 +33,12 @@ impl Vhost {
         Ok(exchange.key)
     }
 
+    /// Whether it is a topic exchange, where topic permissions count.
+    #[must_use]
+    pub fn is_topic(&self, exchange: ExchangeKey) -> bool {
+        self.router.exchange(exchange).is_some_and(|exchange| exchange.exchange_type() == ExchangeType::Topic)
+    }
+
     /// The default exchange: its routing keys are names of queues.
     #[must_use]
     pub const fn default_exchange(&self) -> ExchangeKey {

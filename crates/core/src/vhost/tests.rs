@@ -82,7 +82,7 @@ struct World {
     vhost: Vhost,
     last_id: u64,
     /// What storage would hold.
-    stored: BTreeMap<crate::definition::DefinitionKey, Definition>,
+    stored: BTreeMap<DefinitionKey, Definition>,
 }
 
 impl World {
@@ -571,7 +571,7 @@ fn permissions_are_asked_in_rabbitmqs_order() {
     };
     access.put_permission(bob).expect("valid patterns");
     let permit = |operation, resource: Resource<'_>| access.check("bob", "/", resource, operation);
-    let bob = Caller { connection: HERE, permit: &permit };
+    let bob = Caller { connection: HERE, permit: &permit, permit_topic: &|_, _, _| Ok(()) };
     let mut world = World::new();
     for name in ["rok", "wok", "cok", "other"] {
         world.queue(queue(name)).expect("new");
@@ -691,7 +691,7 @@ fn only_durable_things_are_stored_and_a_restart_brings_them_back() {
     let stored: BTreeSet<_> = world.stored.keys().cloned().collect();
     let listed: BTreeSet<_> = world.vhost.definitions().iter().map(Definition::key).collect();
     assert_eq!(listed, stored, "what is listed is what was stored, change by change");
-    let removal = world.vhost.removal();
+    let removal = world.vhost.remove();
     assert_eq!(removal.changes.len(), stored.len());
     assert!(
         removal.changes.iter().all(|change| matches!(change, Change::Delete(key) if stored.contains(key)))

@@ -9,6 +9,7 @@ use leveret_core::connection::{Client, Connection};
 use leveret_core::ids::ConnectionId;
 use leveret_core::names::{UserName, VhostName};
 use leveret_protocol::amqp::FieldTable;
+use leveret_protocol::reply_code;
 
 use crate::outbox::OutboxRef;
 use crate::seams::{Seams, Shared, Wake};
@@ -87,10 +88,29 @@ impl<S: Seams> ConnectionEntry<S> {
         self.details.with(|details| details.clone())
     }
 
+    /// The user it logged in as.
+    #[must_use]
+    pub fn user(&self) -> Option<UserName> {
+        self.details.with(|details| details.user.clone())
+    }
+
+    /// The user it logged in as and the vhost it opened.
+    #[must_use]
+    pub fn user_and_vhost(&self) -> (Option<UserName>, Option<VhostName>) {
+        self.details.with(|details| (details.user.clone(), details.vhost.clone()))
+    }
+
+    /// How many channels are open, if it is a connection of that user.
+    pub(crate) fn channels_of(&self, user: &UserName) -> u64 {
+        self.details.with(|details| match &details.user {
+            Some(owner) if owner == user => details.channels.len() as u64,
+            _ => 0,
+        })
+    }
+
     /// Closes it with 320, as an operator does.
     pub fn close(&self, reason: &str) {
-        let code = leveret_protocol::reply_code::CONNECTION_FORCED;
-        self.outbox.close(BrokerError::new(code, reason));
+        self.outbox.close(BrokerError::new(reply_code::CONNECTION_FORCED, reason));
     }
 
     pub(crate) fn wake(&self) {

@@ -26,6 +26,7 @@ impl<S: Seams> Broker<S> {
     ) -> Result<Position, BrokerError> {
         self.as_caller(actor, |caller| {
             actor.vhost.topology.write(|topology| {
+                topology.check_exists()?;
                 let effects = change(caller, topology)?;
                 actor.vhost.changed();
                 Ok(self.log_changes(&effects.changes))

@@ -3,7 +3,10 @@
 mod connections;
 mod definitions;
 mod exchanges;
+mod messages;
 mod queues;
+mod users;
+mod vhosts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -21,7 +24,9 @@ use leveret_storage::Position;
 pub use connections::{ChannelCounters, ChannelSummary, ConnectionDetails, ConnectionEntry};
 pub use definitions::DefinitionRecord;
 pub(crate) use exchanges::arguments;
+pub use messages::{Copied, Publication};
 pub use queues::DeclaredQueue;
+pub use users::{AccessError, Expect, NewPassword};
 
 use crate::boot::Booted;
 use crate::seams::{Log, Registry, Seams, Shared, SharedRw};
@@ -58,11 +63,17 @@ impl Default for Settings {
 /// Random bytes, from the shell.
 pub type Entropy = Box<dyn Fn() -> [u8; 16] + Send + Sync>;
 
+/// A name of a user or virtual host has at most so many bytes: more does not fit into AMQP's methods.
+pub const NAME_BYTES: usize = 255;
+
+/// The connection of whoever asks without one. Real ones count from 1.
+pub const NO_CONNECTION: ConnectionId = ConnectionId(0);
+
 /// Who asks for a command.
 pub struct Actor<S: Seams> {
-    /// The user of the connection.
-    pub user: UserName,
-    /// The connection.
+    /// The user whose permissions count; none for the owner of the process, who may do everything.
+    pub user: Option<UserName>,
+    /// The connection; [`NO_CONNECTION`] for management.
     pub connection: ConnectionId,
     /// The vhost it opened.
     pub vhost: Arc<Vhost<S>>,
@@ -81,6 +92,8 @@ pub struct Broker<S: Seams> {
     /// The log.
     pub log: S::Log,
     pub(crate) reply_targets: S::Map<String, ReplyTarget<S>>,
+    /// Held while users, virtual hosts or permissions change: first of all locks.
+    administration: S::Lock<()>,
     feed: S::Lock<Vec<DefinitionRecord>>,
     entropy: Entropy,
     access_version: AtomicU64,
@@ -118,6 +131,7 @@ impl<S: Seams> Broker<S> {
             access: S::RwLock::new(booted.access),
             log,
             reply_targets: S::Map::new(),
+            administration: S::Lock::new(()),
             feed: S::Lock::new(Vec::new()),
             entropy,
             access_version: AtomicU64::new(1),
@@ -181,22 +195,22 @@ impl<S: Seams> Broker<S> {
         })
     }
 
-    pub(crate) fn open_vhost(&self, user: &UserName, name: &str) -> Result<Arc<Vhost<S>>, BrokerError> {
-        let vhost = self.vhosts.find(name);
-        self.access.read(|access| access.check_vhost(user, name, vhost.is_some()))?;
-        vhost.ok_or_else(|| BrokerError::not_allowed(format!("vhost {name} not found")))
-    }
-
     pub(crate) fn may_impersonate(&self, user: &UserName) -> bool {
         self.access.read(|access| access.user(user).is_some_and(|user| user.has_tag("impersonator")))
     }
 
     /// Runs a rule of the topology on behalf of an actor.
     fn as_caller<R>(&self, actor: &Actor<S>, run: impl FnOnce(&Caller<'_>) -> R) -> R {
+        let (user, vhost) = (actor.user.as_deref(), &actor.vhost.name);
         let permit = |operation: Operation, resource: Resource<'_>| {
-            self.access.read(|access| access.check(&actor.user, &actor.vhost.name, resource, operation))
+            let Some(user) = user else { return Ok(()) };
+            self.access.read(|access| access.check(user, vhost, resource, operation))
         };
-        run(&Caller { connection: actor.connection, permit: &permit })
+        let permit_topic = |operation: Operation, exchange: &str, key: &str| {
+            let Some(user) = user else { return Ok(()) };
+            self.access.read(|access| access.check_topic(user, vhost, exchange, key, operation))
+        };
+        run(&Caller { connection: actor.connection, permit: &permit, permit_topic: &permit_topic })
     }
 
     /// Sets or clears the alarms; connections are woken to block or unblock.

@@ -30,15 +30,15 @@ pub struct DeclaredQueue {
 }
 
 /// A queue that was taken out of its vhost.
-struct Removed<S: Seams> {
+pub(super) struct Removed<S: Seams> {
     /// Dropped with this value, when no lock is held any more.
     remains: Remains<S>,
-    position: Position,
+    pub(super) position: Position,
 }
 
 impl<S: Seams> Removed<S> {
     /// Tells the consumers; no lock is held any more.
-    fn tell_consumers(&self) {
+    pub(super) fn tell_consumers(&self) {
         for (key, consumer) in &self.remains.consumers {
             let handle = &consumer.handle;
             handle.outbox.cancel_consumer(handle.channel, handle.origin, *key);
@@ -82,6 +82,7 @@ impl<S: Seams> Broker<S> {
         let durable = m.durable && !m.exclusive;
         let (id, position) = self.as_caller(actor, |caller| {
             actor.vhost.topology.write(|topology| {
+                topology.check_exists()?;
                 let is_new = topology.queue(name).is_none();
                 let new_id = if is_new { self.next_queue_id(durable) } else { QueueId::default() };
                 let declared = topology.declare_queue(caller, &declaration, new_id)?;
@@ -190,12 +191,19 @@ impl<S: Seams> Broker<S> {
     /// Takes a queue out of its vhost. The topology is locked by the caller.
     fn remove(&self, vhost: &Vhost<S>, topology: &mut Topology, queue: &QueueRef<S>) -> Removed<S> {
         let effects = topology.remove_queue(queue.id);
+        let defined = self.log_changes(&effects.changes);
+        let mut removed = self.end_queue(vhost, queue);
+        removed.position = removed.position.max(defined);
+        removed
+    }
+
+    /// Ends a queue whose definition is gone: it takes nothing more, and the log forgets its messages.
+    pub(super) fn end_queue(&self, vhost: &Vhost<S>, queue: &QueueRef<S>) -> Removed<S> {
         queue.kill();
         let remains = queue.with(crate::cell::QueueCell::kill);
         vhost.forget_queue(queue.id);
         vhost.changed();
-        let position = self.log_changes(&effects.changes).max(self.log_queue_gone(queue));
-        Removed { remains, position }
+        Removed { remains, position: self.log_queue_gone(queue) }
     }
 
     /// Deletes an auto-delete queue whose last consumer has gone, unless another came meanwhile.

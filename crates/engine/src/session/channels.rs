@@ -33,6 +33,9 @@ impl<S: Seams> Session<S> {
                 "number of channels opened ({open}) has reached the negotiated channel_max ({max})"
             )));
         }
+        if let Some(user) = &self.user {
+            self.broker.check_channel_limit(user)?;
+        }
         self.channels.insert(number, SessionChannel::new(held));
         self.outbox.with(|outbox| {
             _ = outbox.channels.insert(number, leveret_core::deliveries::Deliveries::default())

@@ -9,7 +9,7 @@ use leveret_protocol::method::{Method, decode_method};
 
 use super::methods::decode_failure;
 use super::{Failure, Flow, Session};
-use crate::seams::Seams;
+use crate::seams::{Seams, SharedRw};
 
 impl<S: Seams> Session<S> {
     /// A method frame on channel 0.
@@ -79,6 +79,8 @@ impl<S: Seams> Session<S> {
         let user = self.user.clone().ok_or_else(|| BrokerError::internal("connection has no user"))?;
         let vhost = self.broker.open_vhost(&user, name)?;
         self.entry.opened(&vhost.name, &self.connection);
+        // Who deleted it meanwhile has not seen this connection there yet.
+        vhost.topology.read(leveret_core::vhost::Vhost::check_exists)?;
         tracing::info!(connection = %self.name(), %user, vhost = %vhost.name, "authenticated and opened");
         self.vhost = Some(vhost);
         let frame_max = self.connection.frame_max();

@@ -127,7 +127,7 @@ impl<S: Seams> Session<S> {
     /// Who asks, for the broker's checks.
     pub(super) fn actor(&self) -> Result<Actor<S>, BrokerError> {
         let user = self.user.clone().ok_or_else(|| BrokerError::internal("connection has no user"))?;
-        Ok(Actor { user, connection: self.id, vhost: self.vhost()? })
+        Ok(Actor { user: Some(user), connection: self.id, vhost: self.vhost()? })
     }
 
     fn cold_method(&mut self, number: u16, method: AMQPClass, payload: &[u8]) -> Result<(), BrokerError> {

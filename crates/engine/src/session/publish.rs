@@ -262,7 +262,7 @@ impl<S: Seams> Session<S> {
         let vhost = self.vhost.as_ref().ok_or_else(|| BrokerError::internal("connection has no vhost"))?;
         let user = self.user.as_ref().ok_or_else(|| BrokerError::internal("connection has no user"))?;
         let reply_name = self.reply_consumers.name(item.channel);
-        let found = self.publisher.routes.find(&self.broker, vhost, user, &routing, reply_name)?;
+        let found = self.publisher.routes.find(&self.broker, vhost, Some(user), &routing, reply_name)?;
         item.route = Some(found.route);
         item.changed_properties = found.changed_properties;
         if let Some(confirms) = channel.core.confirms() {

@@ -39,7 +39,7 @@ impl<S: Seams> Clone for ReplyTarget<S> {
 
 impl<S: Seams> ReplyTarget<S> {
     /// Delivers a reply.
-    pub(super) fn deliver(&self, message: &Message<'_>) {
+    pub(crate) fn deliver(&self, message: &Message<'_>) {
         self.outbox.write(|outbox| {
             if outbox.closed {
                 return;

@@ -54,11 +54,11 @@ impl Admin for Empty {
     fn close_connection(&self, _: &str, _: &str) -> Result<(), AdminError> {
         Err(AdminError::NotFound)
     }
-    fn delete_queue(&self, _: &str, _: &str, _: bool, _: bool) -> Result<u64, AdminError> {
+    fn close_connection_by_id(&self, _: u64, _: &str) -> Result<(), AdminError> {
         Err(AdminError::NotFound)
     }
-    fn purge_queue(&self, _: &str, _: &str) -> Result<u64, AdminError> {
-        Err(AdminError::NotFound)
+    fn close_connections(&self, _: ConnectionsOf<'_>, _: &str) -> u64 {
+        0
     }
     fn set_memory_watermark(&self, _: MemoryWatermark) -> Result<(), AdminError> {
         Ok(())
@@ -67,6 +67,106 @@ impl Admin for Empty {
         Ok(())
     }
     fn request_stop(&self) {}
+}
+
+impl AccessAdmin for Empty {
+    fn add_user(&self, _: &str, _: &PasswordChange, _: &[String]) -> Result<(), AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn put_user(&self, _: &str, _: &PasswordChange, _: Option<&[String]>) -> Result<bool, AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn set_password(&self, _: &str, _: &PasswordChange) -> Result<(), AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn set_user_tags(&self, _: &str, _: &[String]) -> Result<(), AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn delete_user(&self, _: &str) -> Result<(), AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn put_vhost(&self, _: &str, _: &VhostSettings) -> Result<bool, AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn delete_vhost(&self, _: &str) -> Result<(), AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn permissions(&self) -> Vec<PermissionView> {
+        unimplemented!("not asked for")
+    }
+    fn put_permission(&self, _: &PermissionView) -> Result<bool, AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn delete_permission(&self, _: &str, _: &str) -> Result<bool, AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn topic_permissions(&self) -> Vec<TopicPermissionView> {
+        unimplemented!("not asked for")
+    }
+    fn put_topic_permission(&self, _: &TopicPermissionView) -> Result<bool, AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn delete_topic_permission(&self, _: &str, _: &str, _: Option<&str>) -> Result<bool, AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn vhost_limits(&self) -> Vec<(String, VhostLimitValues)> {
+        unimplemented!("not asked for")
+    }
+    fn set_vhost_limits(&self, _: &str, _: VhostLimitValues) -> Result<(), AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn user_limits(&self) -> Vec<(String, UserLimitValues)> {
+        unimplemented!("not asked for")
+    }
+    fn set_user_limits(&self, _: &str, _: UserLimitValues) -> Result<(), AdminError> {
+        unimplemented!("not asked for")
+    }
+}
+
+impl TopologyAdmin for Empty {
+    fn declare_exchange(&self, _: Acting<'_>, _: &str, _: &ExchangeSpec) -> Result<bool, AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn delete_exchange(&self, _: Acting<'_>, _: &str, _: &str, _: bool) -> Result<(), AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn declare_queue(&self, _: Acting<'_>, _: &str, _: &QueueSpec) -> Result<bool, AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn delete_queue(&self, _: Acting<'_>, _: &str, _: &str, _: bool, _: bool) -> Result<u64, AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn purge_queue(&self, _: Acting<'_>, _: &str, _: &str) -> Result<u64, AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn bind(&self, _: Acting<'_>, _: &str, _: &BindingSpec) -> Result<(), AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn unbind(&self, _: Acting<'_>, _: &str, _: &BindingSpec) -> Result<(), AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn publish(&self, _: Acting<'_>, _: &str, _: &NewMessage) -> Result<bool, AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn get_messages(
+        &self,
+        _: Acting<'_>,
+        _: &str,
+        _: &str,
+        _: AckMode,
+        _: GetExtent,
+    ) -> Result<Vec<MessageView>, AdminError> {
+        unimplemented!("not asked for")
+    }
+    fn peek_messages(
+        &self,
+        _: Acting<'_>,
+        _: &str,
+        _: &str,
+        _: GetExtent,
+    ) -> Result<Vec<MessageView>, AdminError> {
+        unimplemented!("not asked for")
+    }
 }
 
 async fn ask<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, path: &str, head: &str) -> String {

@@ -1,0 +1,189 @@
+//! Messages published, got and shown on behalf of management, without a channel.
+
+use leveret_core::BrokerError;
+use leveret_core::ids::QueueSeq;
+use leveret_core::limits::SMALL_BODY_BYTES;
+use leveret_core::message::{Body, Message, SharedBody};
+use leveret_core::names::QueueName;
+use leveret_protocol::properties::PropertyView;
+use leveret_storage::Position;
+
+use super::{Actor, Broker};
+use crate::cell::{Incoming, Outcome};
+use crate::route::{RouteCache, Routing};
+use crate::seams::{Log, Seams};
+
+/// A message to publish.
+#[derive(Clone, Copy, Debug)]
+pub struct Publication<'a> {
+    /// The exchange.
+    pub exchange: &'a str,
+    /// The routing key.
+    pub routing_key: &'a str,
+    /// Property flags and values, as a content header carries them.
+    pub properties: &'a [u8],
+    /// The body.
+    pub payload: &'a [u8],
+}
+
+/// A copy of a message in a queue.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    /// The exchange it was published to.
+    pub exchange: Vec<u8>,
+    /// The routing key.
+    pub routing_key: Vec<u8>,
+    /// Property flags and values.
+    pub properties: Vec<u8>,
+    /// The first bytes of the body.
+    pub payload: Vec<u8>,
+    /// The length of the whole body.
+    pub body_len: u64,
+    /// It was delivered before.
+    pub redelivered: bool,
+    /// Messages ready behind it.
+    pub left: u64,
+}
+
+impl Copied {
+    fn new(message: &Message<'_>, truncate: u64, redelivered: bool, left: u64) -> Self {
+        let body_len = message.body.len() as u64;
+        let most = usize::try_from(truncate.min(body_len)).unwrap_or(usize::MAX);
+        let mut payload = Vec::with_capacity(most);
+        let segments: &[bytes::Bytes] = match &message.body {
+            Body::Small(bytes) => {
+                payload.extend(bytes.iter().take(most));
+                &[]
+            }
+            Body::Large(body) => body.segments(),
+        };
+        for segment in segments {
+            payload.extend(segment.iter().take(most - payload.len()));
+        }
+        Self {
+            exchange: message.exchange.to_vec(),
+            routing_key: message.routing_key.to_vec(),
+            properties: message.properties.to_vec(),
+            payload,
+            body_len,
+            redelivered,
+            left,
+        }
+    }
+}
+
+impl<S: Seams> Broker<S> {
+    /// Publishes a message: whether a queue took it, and the position that makes it durable.
+    ///
+    /// # Errors
+    /// As basic.publish; nothing was published then.
+    pub fn publish(
+        &self,
+        actor: &Actor<S>,
+        publication: &Publication<'_>,
+    ) -> Result<(bool, Position), BrokerError> {
+        let max = self.settings.max_message_size;
+        let size = publication.payload.len();
+        if size as u64 > max {
+            return Err(BrokerError::precondition_failed(format!(
+                "message size {size} is larger than configured max size {max}"
+            )));
+        }
+        let raw = publication.properties;
+        let view = PropertyView::parse(raw)
+            .map_err(|error| BrokerError::new(error.reply_code(), error.explanation(raw)))?;
+        let routing = Routing {
+            exchange: publication.exchange.as_bytes(),
+            routing_key: publication.routing_key.as_bytes(),
+            properties: &view,
+            raw,
+        };
+        let mut routes = RouteCache::default();
+        let found = routes.find(self, &actor.vhost, actor.user.as_ref(), &routing, None)?;
+        let large;
+        let body = if size > SMALL_BODY_BYTES {
+            large = SharedBody::from(bytes::Bytes::copy_from_slice(publication.payload));
+            Body::Large(&large)
+        } else {
+            Body::Small(publication.payload)
+        };
+        let message = Message {
+            exchange: routing.exchange,
+            routing_key: routing.routing_key,
+            properties: found.changed_properties.as_deref().unwrap_or(raw),
+            body,
+        };
+        if let Some(reply) = &found.route.reply {
+            reply.deliver(&message);
+            return Ok((true, Position(0)));
+        }
+        let mut position = Position(0);
+        for queue in &found.route.queues {
+            let incoming = Incoming { message, persistent: view.is_persistent(), shared_body: None };
+            let one = std::iter::once(incoming);
+            position = position.max(queue.with(|cell| cell.publish(queue, &self.log, None, one)));
+        }
+        Ok((!found.route.queues.is_empty(), position))
+    }
+
+    /// Gets up to `count` messages and settles them all with `outcome`; and the position that makes it durable.
+    ///
+    /// # Errors
+    /// As basic.get.
+    pub fn get_messages(
+        &self,
+        actor: &Actor<S>,
+        name: &QueueName,
+        outcome: Outcome,
+        (count, truncate): (u64, u64),
+    ) -> Result<(Vec<Copied>, Position), BrokerError> {
+        let queue = self.queue_to_read(actor, name)?;
+        let messages = queue.with(|cell| {
+            let mut messages = Vec::new();
+            let mut taken: Vec<QueueSeq> = Vec::new();
+            while (messages.len() as u64) < count
+                && let Some(entry) = cell.contents.take()
+            {
+                let left = cell.totals().ready;
+                let message = cell.contents.message(&entry);
+                messages.push(Copied::new(&message, truncate, entry.is_redelivered(), left));
+                taken.push(entry.seq());
+                cell.contents.hold(entry);
+            }
+            taken.sort_unstable();
+            let runs: Vec<_> = taken.into_iter().map(|seq| (seq, seq, outcome)).collect();
+            cell.settle(&queue, &self.log, None, &runs, &[]);
+            messages
+        });
+        Ok((messages, self.log.append(|gather| gather.last_position())))
+    }
+
+    /// Shows up to `count` ready messages and leaves them as they are.
+    ///
+    /// # Errors
+    /// As basic.get.
+    pub fn peek_messages(
+        &self,
+        actor: &Actor<S>,
+        name: &QueueName,
+        (count, truncate): (u64, u64),
+    ) -> Result<Vec<Copied>, BrokerError> {
+        let queue = self.queue_to_read(actor, name)?;
+        Ok(queue.with(|cell| {
+            let mut messages = Vec::new();
+            let mut taken = Vec::new();
+            while (messages.len() as u64) < count
+                && let Some(entry) = cell.contents.take()
+            {
+                let left = cell.totals().ready;
+                let message = cell.contents.message(&entry);
+                messages.push(Copied::new(&message, truncate, entry.is_redelivered(), left));
+                taken.push(entry);
+            }
+            for entry in taken {
+                cell.contents.put_back(entry);
+            }
+            messages
+        }))
+    }
+}
