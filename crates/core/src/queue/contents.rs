@@ -282,6 +282,7 @@ impl Contents {
             self.discard(&entry);
             count += 1;
         }
+        self.ready.restart_turns();
         self.store.shrink();
         count
     }

@@ -20,7 +20,7 @@ pub(super) const fn is_planted(_: Plant) -> bool {
 }
 
 #[cfg(test)]
-pub(super) use testing::is_planted;
+pub(super) use testing::{is_planted, plant};
 
 #[cfg(test)]
 mod testing {
@@ -35,5 +35,10 @@ mod testing {
     /// Whether that fault is planted in this thread.
     pub(in super::super) fn is_planted(plant: Plant) -> bool {
         PLANTED.get() == Some(plant)
+    }
+
+    /// Plants a fault in this thread, or takes it away.
+    pub(in super::super) fn plant(plant: Option<Plant>) {
+        PLANTED.set(plant);
     }
 }

@@ -146,6 +146,13 @@ impl Ready {
         }
     }
 
+    /// The levels of a quorum queue begin anew, as after a purge in RabbitMQ.
+    pub(super) fn restart_turns(&mut self) {
+        if let Some(Order::Weighted { turns, .. }) = self.order.as_deref_mut() {
+            *turns = 0;
+        }
+    }
+
     /// All, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
         let (above, high) = match self.order.as_deref() {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::super::*;
 use crate::ids::QueueSeq;
 use crate::message::{Body, Message};
 
