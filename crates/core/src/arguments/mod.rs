@@ -1,8 +1,9 @@
 //! The arguments of declarations: kept as they came, parsed once into settings, compared on redeclaration.
 //!
 //! Owns [`Arguments`], the bytes of a declaration's table. [`settings`] has RabbitMQ 4's checks of what may stand in a
-//! queue's, [`equivalence`] what a redeclaration must repeat.
+//! queue's, [`consumer`] in a consumer's, [`equivalence`] what a redeclaration must repeat.
 
+pub mod consumer;
 pub mod equivalence;
 pub mod settings;
 
@@ -20,6 +21,7 @@ use crate::admin::{self, Argument};
 use crate::error::BrokerError;
 use crate::names::ExchangeName;
 
+pub use consumer::ConsumerSettings;
 pub use settings::{DeadLetterStrategy, Overflow, QueueProperties, QueueSettings, QueueType};
 
 /// A declaration's arguments: a field table's content in the order of its names, so that equal tables are equal

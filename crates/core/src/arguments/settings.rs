@@ -31,6 +31,14 @@ impl QueueType {
             Self::Quorum => "quorum",
         }
     }
+
+    /// The word for it in RabbitMQ's refusals.
+    pub(super) const fn module(self) -> &'static str {
+        match self {
+            Self::Classic => "rabbit_classic_queue",
+            Self::Quorum => "rabbit_quorum_queue",
+        }
+    }
 }
 
 /// What happens to a message that a full queue is given.
@@ -142,8 +150,8 @@ impl QueueSettings {
         let check = Checker { arguments, properties };
         let asked = check.asked_type();
         let (module, foreign): (_, &[&str]) = match asked {
-            Ok(AskedType::Classic) => ("rabbit_classic_queue", NOT_CLASSIC),
-            Ok(AskedType::Quorum) => ("rabbit_quorum_queue", NOT_QUORUM),
+            Ok(AskedType::Classic) => (QueueType::Classic.module(), NOT_CLASSIC),
+            Ok(AskedType::Quorum) => (QueueType::Quorum.module(), NOT_QUORUM),
             Ok(AskedType::Stream) | Err(_) => ("", &[]),
         };
         if let Some(key) = foreign.iter().find(|key| arguments.get(key).is_some()) {

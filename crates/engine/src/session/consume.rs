@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use leveret_core::BrokerError;
-use leveret_core::arguments::Arguments;
+use leveret_core::arguments::{Arguments, ConsumerSettings, QueueType};
 use leveret_core::channel::ConsumerKind;
 use leveret_core::names::ConsumerTag;
 use leveret_core::queue::ConsumerKey;
 use leveret_protocol::amqp::{AMQPClass, basic, short_string};
-use leveret_routing::erlang_term::type_name;
 use leveret_storage::Position;
 
 use super::Session;
@@ -55,7 +54,10 @@ impl<S: Seams> Session<S> {
         let queue = self.broker.queue_to_read(&self.actor()?, &name)?;
         self.check_qos(number, &queue)?;
         let arguments = arguments(&consume.arguments)?;
-        let terms = ConsumerTerms { priority: priority(&arguments, &queue)?, exclusive: consume.exclusive };
+        let queue_type = if queue.all_persistent { QueueType::Quorum } else { QueueType::Classic };
+        let resource = || format!("queue '{}' in vhost '{}'", queue.name, queue.vhost);
+        let ConsumerSettings { priority } = ConsumerSettings::parse(&arguments, queue_type, resource)?;
+        let terms = ConsumerTerms { priority, exclusive: consume.exclusive };
         self.start_consumer(number, &queue, NewConsumer { tag, no_ack: consume.no_ack, terms, arguments }, ok)
     }
 
@@ -198,21 +200,5 @@ impl<S: Seams> Session<S> {
         for (queue, key) in unparked {
             queue.with(|cell| cell.resume(&queue, &self.broker.log, key));
         }
-    }
-}
-
-/// x-priority of basic.consume.
-fn priority<S: Seams>(arguments: &Arguments, queue: &QueueRef<S>) -> Result<i32, BrokerError> {
-    let Some(value) = arguments.get("x-priority") else { return Ok(0) };
-    match value.as_i64() {
-        Some(priority) => {
-            Ok(i32::try_from(priority.clamp(i32::MIN.into(), i32::MAX.into())).unwrap_or_default())
-        }
-        None => Err(BrokerError::precondition_failed(format!(
-            "invalid arg 'x-priority' for queue '{}' in vhost '{}': \"expected integer, got {}\"",
-            queue.name,
-            queue.vhost,
-            type_name(&value)
-        ))),
     }
 }
