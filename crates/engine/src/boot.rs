@@ -8,6 +8,7 @@ use leveret_core::definition::{Definition, restore};
 use leveret_core::ids::QueueSeq;
 use leveret_core::limits::SMALL_BODY_BYTES;
 use leveret_core::message::{Body, Message, SharedBody};
+use leveret_core::queue::Keep;
 use leveret_storage::{
     DataDir, DefinitionCheckpoint, Definitions, Disk, MessageFlags, Recovered, RecoveredMessage,
     RecoverySink, StorageError,
@@ -93,8 +94,15 @@ impl<S: Seams> RecoverySink for Sink<S> {
             body = Body::Large(&large);
         }
         let restored = Message { body, ..parsed };
-        let redelivered = message.flags.contains(MessageFlags::SEEN);
-        queue.with(|cell| cell.restore(QueueSeq(message.seq), &restored, redelivered));
+        let keep = Keep {
+            logged: true,
+            redelivered: message.flags.contains(MessageFlags::SEEN),
+            annotated: message.flags.contains(payload::ANNOTATED),
+            level: u8::try_from(message.order_key).unwrap_or(u8::MAX),
+            deadline_ms: (message.deadline_ms != 0).then_some(message.deadline_ms),
+            delivery_count: u32::try_from(message.delivery_count).unwrap_or(u32::MAX),
+        };
+        queue.with(|cell| cell.restore(QueueSeq(message.seq), &restored, keep));
     }
 }
 

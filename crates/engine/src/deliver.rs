@@ -8,10 +8,12 @@ use leveret_protocol::encode;
 use leveret_protocol::method::Deliver;
 use leveret_storage::SettleReason;
 
+use crate::around::Around;
 use crate::cell::{ConsumerHandle, QueueCell};
 use crate::outbox::Outbox;
 use crate::queue::QueueRef;
 use crate::seams::Seams;
+use crate::shown;
 
 /// Backlogs up to this many messages are dealt out one by one, as RabbitMQ does; deeper ones in larger turns.
 const DEAL_SINGLY: u64 = 64;
@@ -27,24 +29,41 @@ enum Turn {
 }
 
 impl<S: Seams> QueueCell<S> {
-    /// Hands ready messages to consumers until one of both runs out.
-    pub(crate) fn deliver(&mut self, queue: &QueueRef<S>, log: &S::Log) {
+    /// Hands ready messages to consumers until one of both runs out. What expired on the way is given up; what lives
+    /// for 0 ms has this one chance.
+    pub(crate) fn deliver(&mut self, around: &Around<'_, S>) {
         let mut settled = SeqRanges::default();
+        let mut now_ms = None;
         while self.contents.totals().ready > 0 {
+            if self.contents.is_timed() {
+                let now_ms = *now_ms.get_or_insert_with(|| around.now_ms());
+                self.expire(around, now_ms.saturating_sub(1));
+                if self.contents.next_deadline_ms().is_some_and(|deadline_ms| deadline_ms < now_ms) {
+                    break;
+                }
+            }
+            if self.contents.totals().unacked == 0 {
+                self.consumers.displace_idle();
+            }
             let Some((key, consumer)) = self.consumers.next_ready() else { break };
             let share = share(self.contents.totals().ready, self.consumers.ready());
             let handle = &consumer.handle;
             let contents = &mut self.contents;
-            let turn = handle
-                .outbox
-                .write(|outbox| take_turn(contents, queue, key, handle, outbox, share, &mut settled));
+            let turn = handle.outbox.write(|outbox| {
+                let taker = Taker { key, handle, outbox };
+                take_turn(contents, around.queue, taker, (share, now_ms), &mut settled)
+            });
             match turn {
                 Turn::Over => self.consumers.end_turn(key),
                 Turn::Parked => self.consumers.park(key),
                 Turn::Gone => _ = self.consumers.remove(key),
             }
         }
-        self.log_settled(log, None, &settled, SettleReason::Acknowledged);
+        self.log_settled(around.log, None, &settled, SettleReason::Acknowledged);
+        if self.contents.is_timed() {
+            self.expire(around, now_ms.unwrap_or_else(|| around.now_ms()));
+            self.arm(around);
+        }
     }
 }
 
@@ -57,15 +76,22 @@ fn share(ready: u64, consumers: usize) -> usize {
     }
 }
 
+/// Who takes its turn.
+struct Taker<'a, S: Seams> {
+    key: ConsumerKey,
+    handle: &'a ConsumerHandle<S>,
+    outbox: &'a mut Outbox<S>,
+}
+
+/// `share` is how many messages at most. With a time, the turn ends before a message that expired earlier.
 fn take_turn<S: Seams>(
     contents: &mut Contents,
     queue: &QueueRef<S>,
-    key: ConsumerKey,
-    handle: &ConsumerHandle<S>,
-    outbox: &mut Outbox<S>,
-    share: usize,
+    taker: Taker<'_, S>,
+    (share, now_ms): (usize, Option<u64>),
     settled: &mut SeqRanges,
 ) -> Turn {
+    let Taker { key, handle, outbox } = taker;
     if outbox.closed {
         return Turn::Gone;
     }
@@ -82,6 +108,11 @@ fn take_turn<S: Seams>(
             stalled.push((queue.clone(), key));
             return Turn::Parked;
         }
+        if let Some(now_ms) = now_ms
+            && contents.next_deadline_ms().is_some_and(|deadline_ms| deadline_ms < now_ms)
+        {
+            break;
+        }
         let Some(entry) = contents.take() else { break };
         let tag = deliveries.deliver(handle.origin, entry.seq(), handle.no_ack);
         let message = contents.message(&entry);
@@ -92,15 +123,11 @@ fn take_turn<S: Seams>(
             exchange: message.exchange,
             routing_key: message.routing_key,
         };
+        let properties = shown::properties(&message, &entry);
+        let size = message.body.len() as u64;
         let tail = out.tail();
         encode::encode_deliver(tail, channel, &deliver);
-        encode::encode_content_header(
-            tail,
-            channel,
-            class_id::BASIC,
-            message.body.len() as u64,
-            message.properties,
-        );
+        encode::encode_content_header(tail, channel, class_id::BASIC, size, &properties);
         out.push_body(channel, *frame_max, message.body);
         if handle.no_ack {
             if entry.is_logged() {

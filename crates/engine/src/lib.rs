@@ -7,9 +7,11 @@
 //!
 //! Lock order: topology, queue, outbox; the log's buffer is a leaf. Two queues are never locked at once.
 
+pub mod around;
 pub mod boot;
 pub mod broker;
 pub mod cell;
+mod dead_letter;
 mod deliver;
 pub mod outbox;
 mod payload;
@@ -17,8 +19,11 @@ pub mod queue;
 mod route;
 pub mod seams;
 pub mod session;
+pub mod shown;
+mod timers;
 pub mod vhost;
 
+pub use around::Clock;
 pub use broker::Broker;
 pub use outbox::{Outbox, WriteQueue};
 pub use queue::{Queue, QueueRef};

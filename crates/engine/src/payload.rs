@@ -6,6 +6,10 @@
 //! Lengths are big-endian. The log checksums the whole, so a reader only checks that lengths fit.
 
 use leveret_core::message::{Body, Message};
+use leveret_storage::MessageFlags;
+
+/// The message's properties carry notes (`leveret_core::dead_letter::Notes`).
+pub(crate) const ANNOTATED: MessageFlags = MessageFlags::from_bits(2);
 
 /// The three length fields of a message, to stand between the slices they measure.
 #[derive(Debug)]

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
+use leveret_core::arguments::QueueSettings;
 use leveret_core::ids::{ConnectionId, QueueId};
 use leveret_core::names::{QueueName, VhostName};
 
@@ -21,8 +22,12 @@ pub struct Queue<S: Seams> {
     pub name: QueueName,
     /// Its persistent messages survive a restart.
     pub durable: bool,
+    /// Its arguments.
+    pub settings: QueueSettings,
     /// Every message counts as persistent (quorum queues).
     pub all_persistent: bool,
+    /// It holds so many messages or bytes at most.
+    pub is_limited: bool,
     /// It goes with its last consumer.
     pub auto_delete: bool,
     /// The connection that alone may use it.
@@ -45,8 +50,8 @@ pub struct NewQueue {
     pub name: QueueName,
     /// Its persistent messages survive a restart.
     pub durable: bool,
-    /// Every message counts as persistent.
-    pub all_persistent: bool,
+    /// Its arguments.
+    pub settings: QueueSettings,
     /// It goes with its last consumer.
     pub auto_delete: bool,
     /// The connection that alone may use it.
@@ -59,11 +64,13 @@ impl<S: Seams> QueueRef<S> {
     pub fn new(new: NewQueue) -> Self {
         Self(Arc::new(Queue {
             id: new.id,
-            cell: S::Lock::new(QueueCell::new(new.id, new.durable, new.all_persistent)),
+            cell: S::Lock::new(QueueCell::new(new.id, new.durable, &new.settings)),
             vhost: new.vhost,
             name: new.name,
             durable: new.durable,
-            all_persistent: new.all_persistent,
+            all_persistent: new.settings.is_all_persistent(),
+            is_limited: new.settings.max_length.is_some() || new.settings.max_length_bytes.is_some(),
+            settings: new.settings,
             auto_delete: new.auto_delete,
             owner: new.owner,
             alive: AtomicBool::new(true),
@@ -75,6 +82,11 @@ impl<S: Seams> QueueRef<S> {
         self.0.cell.with(run)
     }
 
+    /// The queue for those who must not keep it.
+    pub(crate) fn downgrade(&self) -> WeakQueue<S> {
+        WeakQueue(Arc::downgrade(&self.0))
+    }
+
     /// False once it is deleted.
     #[must_use]
     pub fn is_alive(&self) -> bool {
@@ -84,6 +96,15 @@ impl<S: Seams> QueueRef<S> {
     /// Marks it deleted for caches that still hold it.
     pub(crate) fn kill(&self) {
         self.0.alive.store(false, Ordering::Release);
+    }
+}
+
+/// A queue, if it is still there.
+pub(crate) struct WeakQueue<S: Seams>(Weak<Queue<S>>);
+
+impl<S: Seams> WeakQueue<S> {
+    pub(crate) fn upgrade(&self) -> Option<QueueRef<S>> {
+        self.0.upgrade().map(QueueRef)
     }
 }
 

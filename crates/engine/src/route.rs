@@ -10,6 +10,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use leveret_core::BrokerError;
 use leveret_core::access::{Operation, Resource};
+use leveret_core::dead_letter::Notes;
+use leveret_core::expiration;
 use leveret_core::names::UserName;
 use leveret_protocol::field_table::{FieldTable, FieldValue};
 use leveret_protocol::properties::{PropertiesBuilder, Property, PropertyView};
@@ -17,6 +19,7 @@ use leveret_routing::erlang_term::type_name;
 use leveret_routing::{ExchangeKey, Publication, Routes};
 
 use crate::broker::Broker;
+use crate::cell::Terms;
 use crate::queue::QueueRef;
 use crate::seams::{Registry, Seams, SharedRw};
 use crate::session::ReplyTarget;
@@ -53,10 +56,14 @@ impl<S: Seams> Route<S> {
     }
 }
 
+/// Properties as they go on, if they changed.
+type ChangedProperties = Option<Box<[u8]>>;
+
 /// A publish's route and what of its properties changed on the way.
 pub(crate) struct Found<S: Seams> {
     pub(crate) route: Arc<Route<S>>,
-    pub(crate) changed_properties: Option<Box<[u8]>>,
+    pub(crate) changed_properties: ChangedProperties,
+    pub(crate) terms: Terms,
 }
 
 struct Remembered<S: Seams> {
@@ -102,8 +109,9 @@ impl<S: Seams> RouteCache<S> {
                 None => self.learn(broker, vhost, user, routing)?,
             }
         };
-        let changed_properties = check_properties(broker, user, routing, headers.as_ref(), reply_name)?;
-        Ok(Found { route, changed_properties })
+        let (changed_properties, terms) =
+            check_properties(broker, user, routing, headers.as_ref(), reply_name)?;
+        Ok(Found { route, changed_properties, terms })
     }
 
     /// The remembered route, if it still holds.
@@ -275,14 +283,15 @@ fn extra_keys<'a>(headers: &FieldTable<'a>) -> Result<Vec<&'a [u8]>, BrokerError
     Ok(keys)
 }
 
-/// reply-to, user-id and expiration, in RabbitMQ's order; the properties as they go on, if they changed.
+/// reply-to, user-id and expiration, in RabbitMQ's order; the properties as they go on, if they changed, and what they
+/// say of how the message is kept.
 fn check_properties<S: Seams>(
     broker: &Broker<S>,
     user: Option<&UserName>,
     routing: &Routing<'_>,
     headers: Option<&FieldTable<'_>>,
     reply_name: Option<&str>,
-) -> Result<Option<Box<[u8]>>, BrokerError> {
+) -> Result<(ChangedProperties, Terms), BrokerError> {
     let properties = routing.properties;
     let mut reply_to = None;
     if properties.reply_to() == Some(REPLY_TO.as_bytes()) {
@@ -298,12 +307,15 @@ fn check_properties<S: Seams>(
             "user_id property set to '{claimed}' but authenticated user was '{user}'"
         )));
     }
-    if let Some(expiration) = properties.expiration() {
-        leveret_core::expiration::parse(expiration)?;
-    }
     let has_bcc = headers.is_some_and(|headers| headers.get(b"BCC").is_some());
+    let terms = Terms {
+        persistent: properties.is_persistent(),
+        priority: properties.priority().unwrap_or_default(),
+        expiration_ms: properties.expiration().map(expiration::parse).transpose()?,
+        annotated: has_bcc,
+    };
     if reply_to.is_none() && !has_bcc {
-        return Ok(None);
+        return Ok((None, terms));
     }
     let mut builder = PropertiesBuilder::from(*properties);
     if let Some(name) = reply_to {
@@ -313,5 +325,10 @@ fn check_properties<S: Seams>(
         builder.set_headers(&headers.without(b"BCC"));
     }
     debug_assert!(!routing.raw.is_empty(), "changed properties were there before");
-    Ok(Some(builder.to_vec().into()))
+    let mut changed = builder.to_vec();
+    if has_bcc {
+        // A consumer never sees it; a dead letter still goes by its keys.
+        changed = Notes::of_headers(headers).behind(&changed);
+    }
+    Ok((Some(changed.into()), terms))
 }

@@ -85,7 +85,7 @@ pub(crate) fn new_queue(queue: &rules::Queue) -> NewQueue {
         vhost: definition.vhost.clone(),
         name: definition.name.clone(),
         durable: definition.durable,
-        all_persistent: queue.settings.queue_type == leveret_core::arguments::QueueType::Quorum,
+        settings: queue.settings.clone(),
         auto_delete: definition.auto_delete,
         owner: queue.exclusive_owner,
     }

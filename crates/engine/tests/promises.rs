@@ -236,7 +236,8 @@ fn an_auto_delete_queue_goes_when_its_last_consumer_is_found_gone_by_a_delivery(
     let _taken = entry.outbox.with(|outbox| outbox.channels.remove(&1));
     publisher.publish(1, "", "q", b"1");
     // The second half.
-    assert!(queue.with(|cell| cell.cancel(key)), "it was the last one, whoever took it out");
+    let is_last = world.broker.work(&queue, |cell, around| cell.cancel(around, key));
+    assert!(is_last, "it was the last one, whoever took it out");
 }
 
 #[test]

@@ -15,3 +15,4 @@ pub mod node;
 pub mod seams;
 pub mod server;
 pub mod telemetry;
+pub mod timer;

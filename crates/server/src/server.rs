@@ -25,6 +25,7 @@ use crate::definitions::DefinitionThread;
 use crate::listener::canonical;
 use crate::log::LogThread;
 use crate::seams::{Shell, TaskWaker};
+use crate::timer::TimerThread;
 
 /// How long clients have to answer a stop's connection.close.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,6 +70,7 @@ pub struct Server {
     clock: Clock,
     log: LogThread<RealDisk>,
     definitions: DefinitionThread<RealDisk>,
+    timer: TimerThread,
     /// Owns the data folder as long as the broker runs.
     _data_dir: DataDir<RealDisk>,
 }
@@ -111,7 +113,16 @@ impl Server {
         let log = LogThread::start(writer, |error| end_process("log", error), tell_full)
             .map_err(ServerError::system("start the log's thread"))?;
         let first_start = is_first_start(&booted);
-        let broker = Arc::new(Broker::new(settings(config, memory_limit), booted, log.log(), entropy()?));
+        let broker = Arc::new(Broker::new(
+            settings(config, memory_limit),
+            booted,
+            log.log(),
+            entropy()?,
+            leveret_engine::Clock {
+                steady: Box::new(move || clock.steady()),
+                of_day: Box::new(move || clock.unix()),
+            },
+        ));
         // Nobody else sets it.
         _ = full.set(Arc::downgrade(&broker));
         if first_start {
@@ -126,7 +137,9 @@ impl Server {
             end_process("definitions", error);
         })
         .map_err(ServerError::system("start the definitions' thread"))?;
-        Ok(Self { broker, clock, log, definitions, _data_dir: dir })
+        let timer = TimerThread::start(Arc::clone(&broker), clock)
+            .map_err(ServerError::system("start the timer's thread"))?;
+        Ok(Self { broker, clock, log, definitions, timer, _data_dir: dir })
     }
 
     /// Serves one accepted AMQP socket until it closes. `on_open` is called once its client has logged in.
@@ -169,6 +182,7 @@ impl Server {
             // What goes out from now on would not be marked as delivered.
             connection.outbox.with(|outbox| outbox.closed = true);
         }
+        self.timer.stop();
         self.broker.log_delivered();
         let position = self.broker.last_position();
         let synced = async {

@@ -193,6 +193,12 @@ impl QueueSettings {
         }
     }
 
+    /// Whether every message counts as persistent.
+    #[must_use]
+    pub fn is_all_persistent(&self) -> bool {
+        self.queue_type == QueueType::Quorum
+    }
+
     /// When a message that comes at `now_ms` expires, in milliseconds of wall-clock time: after the shorter of the
     /// queue's `x-message-ttl` and its own `expiration`.
     #[must_use]

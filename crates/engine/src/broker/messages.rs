@@ -1,17 +1,20 @@
 //! Messages published, got and shown on behalf of management, without a channel.
 
 use leveret_core::BrokerError;
+use leveret_core::dead_letter::Notes;
 use leveret_core::ids::QueueSeq;
 use leveret_core::limits::SMALL_BODY_BYTES;
 use leveret_core::message::{Body, Message, SharedBody};
 use leveret_core::names::QueueName;
+use leveret_core::queue::Entry;
 use leveret_protocol::properties::PropertyView;
 use leveret_storage::Position;
 
 use super::{Actor, Broker};
-use crate::cell::{Incoming, Outcome};
+use crate::cell::{Incoming, Outcome, Purpose};
 use crate::route::{RouteCache, Routing};
 use crate::seams::{Log, Seams};
+use crate::shown;
 
 /// A message to publish.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +49,7 @@ pub struct Copied {
 }
 
 impl Copied {
-    fn new(message: &Message<'_>, truncate: u64, redelivered: bool, left: u64) -> Self {
+    fn new(message: &Message<'_>, entry: &Entry, truncate: u64, left: u64) -> Self {
         let body_len = message.body.len() as u64;
         let most = usize::try_from(truncate.min(body_len)).unwrap_or(usize::MAX);
         let mut payload = Vec::with_capacity(most);
@@ -63,10 +66,10 @@ impl Copied {
         Self {
             exchange: message.exchange.to_vec(),
             routing_key: message.routing_key.to_vec(),
-            properties: message.properties.to_vec(),
+            properties: shown::properties(message, entry).into_owned(),
             payload,
             body_len,
-            redelivered,
+            redelivered: entry.is_redelivered(),
             left,
         }
     }
@@ -114,14 +117,17 @@ impl<S: Seams> Broker<S> {
             body,
         };
         if let Some(reply) = &found.route.reply {
-            reply.deliver(&message);
+            let shown =
+                if found.terms.annotated { Notes::before(message.properties) } else { message.properties };
+            reply.deliver(&Message { properties: shown, ..message });
             return Ok((true, Position(0)));
         }
         let mut position = Position(0);
         for queue in &found.route.queues {
-            let incoming = Incoming { message, persistent: view.is_persistent(), shared_body: None };
+            let incoming = Incoming { message, terms: found.terms, shared_body: None };
             let one = std::iter::once(incoming);
-            position = position.max(queue.with(|cell| cell.publish(queue, &self.log, None, one)));
+            let published = self.work(queue, |cell, around| cell.publish(around, Purpose::default(), one));
+            position = position.max(published.position);
         }
         Ok((!found.route.queues.is_empty(), position))
     }
@@ -138,7 +144,9 @@ impl<S: Seams> Broker<S> {
         (count, truncate): (u64, u64),
     ) -> Result<(Vec<Copied>, Position), BrokerError> {
         let queue = self.queue_to_read(actor, name)?;
-        let messages = queue.with(|cell| {
+        let messages = self.work(&queue, |cell, around| {
+            cell.renew_lease(around);
+            cell.drop_expired(around);
             let mut messages = Vec::new();
             let mut taken: Vec<QueueSeq> = Vec::new();
             while (messages.len() as u64) < count
@@ -146,13 +154,13 @@ impl<S: Seams> Broker<S> {
             {
                 let left = cell.totals().ready;
                 let message = cell.contents.message(&entry);
-                messages.push(Copied::new(&message, truncate, entry.is_redelivered(), left));
+                messages.push(Copied::new(&message, &entry, truncate, left));
                 taken.push(entry.seq());
                 cell.contents.hold(entry);
             }
             taken.sort_unstable();
             let runs: Vec<_> = taken.into_iter().map(|seq| (seq, seq, outcome)).collect();
-            cell.settle(&queue, &self.log, None, &runs, &[]);
+            cell.settle(around, None, &runs, &[]);
             messages
         });
         Ok((messages, self.log.append(|gather| gather.last_position())))
@@ -169,7 +177,8 @@ impl<S: Seams> Broker<S> {
         (count, truncate): (u64, u64),
     ) -> Result<Vec<Copied>, BrokerError> {
         let queue = self.queue_to_read(actor, name)?;
-        Ok(queue.with(|cell| {
+        Ok(self.work(&queue, |cell, around| {
+            cell.drop_expired(around);
             let mut messages = Vec::new();
             let mut taken = Vec::new();
             while (messages.len() as u64) < count
@@ -177,10 +186,11 @@ impl<S: Seams> Broker<S> {
             {
                 let left = cell.totals().ready;
                 let message = cell.contents.message(&entry);
-                messages.push(Copied::new(&message, truncate, entry.is_redelivered(), left));
+                messages.push(Copied::new(&message, &entry, truncate, left));
                 taken.push(entry);
             }
-            for entry in taken {
+            // The last one was taken last, so it goes back first.
+            for entry in taken.into_iter().rev() {
                 cell.contents.put_back(entry);
             }
             messages

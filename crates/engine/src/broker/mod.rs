@@ -28,9 +28,12 @@ pub use messages::{Copied, Publication};
 pub use queues::DeclaredQueue;
 pub use users::{AccessError, Expect, NewPassword};
 
+use crate::around::{Around, Clock};
 use crate::boot::Booted;
+use crate::queue::QueueRef;
 use crate::seams::{Log, Registry, Seams, Shared, SharedRw};
 use crate::session::{Peer, ReplyTarget};
+use crate::timers::Timers;
 use crate::vhost::Vhost;
 
 /// What the operator may set.
@@ -96,6 +99,8 @@ pub struct Broker<S: Seams> {
     administration: S::Lock<()>,
     feed: S::Lock<Vec<DefinitionRecord>>,
     entropy: Entropy,
+    pub(crate) clock: Clock,
+    pub(crate) timers: S::Lock<Timers<S>>,
     access_version: AtomicU64,
     revision: AtomicU64,
     /// The position of the last change of definitions.
@@ -117,14 +122,14 @@ const DISK_ALARM: u8 = 2;
 const LOG_FULL: u8 = 4;
 
 impl<S: Seams> Broker<S> {
-    /// A broker with what a start found, and its log.
+    /// A broker with what a start found, and its log. What fell due since the last stop is given up at once.
     #[must_use]
-    pub fn new(settings: Settings, booted: Booted<S>, log: S::Log, entropy: Entropy) -> Self {
+    pub fn new(settings: Settings, booted: Booted<S>, log: S::Log, entropy: Entropy, clock: Clock) -> Self {
         let vhosts = S::Map::new();
         for vhost in booted.vhosts {
             vhosts.insert(vhost.name.clone(), vhost);
         }
-        Self {
+        let broker = Self {
             settings,
             vhosts,
             connections: S::Map::new(),
@@ -134,6 +139,8 @@ impl<S: Seams> Broker<S> {
             administration: S::Lock::new(()),
             feed: S::Lock::new(Vec::new()),
             entropy,
+            clock,
+            timers: S::Lock::new(Timers::default()),
             access_version: AtomicU64::new(1),
             revision: AtomicU64::new(booted.revision),
             last_definition: AtomicU64::new(0),
@@ -143,7 +150,14 @@ impl<S: Seams> Broker<S> {
             next_transient_queue: AtomicU64::new(TRANSIENT_QUEUE),
             alarms: AtomicU8::new(0),
             unfinished_bytes: Arc::default(),
-        }
+        };
+        broker.begin();
+        broker
+    }
+
+    /// What a cell needs to work.
+    pub(crate) fn around<'a>(&'a self, queue: &'a QueueRef<S>) -> Around<'a, S> {
+        Around { queue, log: &self.log, clock: &self.clock, timers: &self.timers }
     }
 
     pub(crate) fn next_connection_id(&self) -> ConnectionId {

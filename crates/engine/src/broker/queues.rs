@@ -12,7 +12,7 @@ use super::exchanges::arguments;
 use super::{Actor, Broker};
 use crate::cell::Remains;
 use crate::queue::QueueRef;
-use crate::seams::{Registry, Seams, SharedRw};
+use crate::seams::{Registry, Seams, Shared, SharedRw};
 use crate::session::{REPLY_PREFIX, REPLY_TO};
 use crate::vhost::{Vhost, new_queue};
 
@@ -98,9 +98,12 @@ impl<S: Seams> Broker<S> {
     }
 
     fn declared(&self, vhost: &Vhost<S>, id: QueueId, name: &str, position: Position) -> DeclaredQueue {
-        let counts = vhost
-            .queue_by_id(id)
-            .map(|queue| queue.with(|cell| (cell.totals().ready, cell.consumer_count())));
+        let counts = vhost.queue_by_id(id).map(|queue| {
+            self.work(&queue, |cell, around| {
+                cell.renew_lease(around);
+                (cell.totals().ready, cell.consumer_count())
+            })
+        });
         let (ready, consumers) = counts.unwrap_or_default();
         DeclaredQueue { name: name.into(), ready, consumers, position }
     }
@@ -200,7 +203,10 @@ impl<S: Seams> Broker<S> {
     /// Ends a queue whose definition is gone: it takes nothing more, and the log forgets its messages.
     pub(super) fn end_queue(&self, vhost: &Vhost<S>, queue: &QueueRef<S>) -> Removed<S> {
         queue.kill();
-        let remains = queue.with(crate::cell::QueueCell::kill);
+        let mut remains = queue.with(crate::cell::QueueCell::kill);
+        if let Some(called_at) = remains.called_at.take() {
+            self.timers.with(|timers| timers.remove(queue.id, called_at));
+        }
         vhost.forget_queue(queue.id);
         vhost.changed();
         Removed { remains, position: self.log_queue_gone(queue) }
@@ -212,6 +218,20 @@ impl<S: Seams> Broker<S> {
         let removed = vhost.topology.write(|topology| {
             let gone = queue.with(|cell| cell.is_dead() || cell.consumer_count() > 0);
             (!gone).then(|| self.remove(&vhost, topology, queue))
+        });
+        if let Some(removed) = removed {
+            removed.tell_consumers();
+        }
+    }
+
+    /// Deletes a queue that nobody used for as long as its x-expires says, unless somebody does meanwhile. Its
+    /// messages go with it; they are not dead-lettered.
+    pub(crate) fn delete_expired(&self, queue: &QueueRef<S>) {
+        let Some(vhost) = self.vhosts.find(&queue.vhost) else { return };
+        let removed = vhost.topology.write(|topology| {
+            let around = self.around(queue);
+            let is_over = queue.with(|cell| cell.is_lease_over(&around));
+            is_over.then(|| self.remove(&vhost, topology, queue))
         });
         if let Some(removed) = removed {
             removed.tell_consumers();

@@ -143,12 +143,30 @@ impl<S: Seams> Session<S> {
         })
     }
 
-    /// Tells the queues what was collected.
+    /// Tells the queues what was collected. What they give up is moved behind the last of them, and, within a group,
+    /// not before [`Session::move_given_up`].
     pub(super) fn settle_collected(&mut self, group: Option<GroupId>) {
         for share in self.acks.shares.drain(..) {
             let queue = &share.queue;
-            queue.with(|cell| cell.settle(queue, &self.broker.log, group, &share.runs, &share.resumed));
+            let ((), claimed) = self
+                .broker
+                .visit(queue, |cell, around| cell.settle(around, group, &share.runs, &share.resumed));
+            if claimed {
+                self.claimed.push(share.queue);
+            }
         }
+        if group.is_none() {
+            self.move_given_up();
+        }
+    }
+
+    /// Moves what queues gave up in this session's hands. True if there was something.
+    pub(super) fn move_given_up(&mut self) -> bool {
+        let any = !self.claimed.is_empty();
+        for queue in self.claimed.drain(..) {
+            self.broker.dead_letter(queue);
+        }
+        any
     }
 
     /// One ack that came outside a run: on a transactional channel, or a closing one.

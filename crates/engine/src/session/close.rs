@@ -83,12 +83,12 @@ impl<S: Seams> Session<S> {
         });
         let mut emptied = Vec::new();
         for (queue, key) in consumers {
-            if queue.with(|cell| cell.cancel(key)) && queue.auto_delete {
+            if self.broker.work(&queue, |cell, around| cell.cancel(around, key)) && queue.auto_delete {
                 emptied.push(queue);
             }
         }
         for (queue, runs) in returned {
-            queue.with(|cell| cell.settle(&queue, &self.broker.log, None, &runs, &[]));
+            self.broker.work(&queue, |cell, around| cell.settle(around, None, &runs, &[]));
         }
         for queue in emptied {
             self.broker.delete_unused(&queue);

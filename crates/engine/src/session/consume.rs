@@ -116,7 +116,7 @@ impl<S: Seams> Session<S> {
                 if let Some(ok) = ok {
                     self.send(number, ok);
                 }
-                queue.with(|cell| cell.resume(queue, &self.broker.log, key));
+                self.broker.work(queue, |cell, around| cell.resume(around, key));
             }
         }
         Ok(())
@@ -135,7 +135,7 @@ impl<S: Seams> Session<S> {
                     found
                 });
                 if let Some((queue, key)) = found
-                    && queue.with(|cell| cell.cancel(key))
+                    && self.broker.work(&queue, |cell, around| cell.cancel(around, key))
                     && queue.auto_delete
                 {
                     self.broker.delete_unused(&queue);
@@ -167,8 +167,8 @@ impl<S: Seams> Session<S> {
         if self.must_hold(number, Position(0)) {
             return self.held_get(number, &queue, get.no_ack);
         }
-        let log = &self.broker.log;
-        let found = queue.with(|cell| cell.get(&queue, log, &self.outbox, number, get.no_ack));
+        let found =
+            self.broker.work(&queue, |cell, around| cell.get(around, &self.outbox, number, get.no_ack));
         if let Some(bytes) = found {
             self.answered_bytes += bytes;
         } else {
@@ -179,9 +179,10 @@ impl<S: Seams> Session<S> {
 
     /// basic.get behind replies that wait for the log: its answer joins them.
     fn held_get(&mut self, number: u16, queue: &QueueRef<S>, no_ack: bool) -> Result<(), BrokerError> {
-        let log = &self.broker.log;
         let mut bytes = Vec::new();
-        let found = queue.with(|cell| cell.get_into(queue, log, &self.outbox, number, no_ack, &mut bytes));
+        let outbox = &self.outbox;
+        let found =
+            self.broker.work(queue, |cell, around| cell.get_into(around, outbox, number, no_ack, &mut bytes));
         if found.is_some() {
             self.hold(number, super::held::Held { position: Position(0), bytes, resumes: None });
         } else {
@@ -198,7 +199,7 @@ impl<S: Seams> Session<S> {
             deliveries.take_unparked(&mut unparked);
         });
         for (queue, key) in unparked {
-            queue.with(|cell| cell.resume(&queue, &self.broker.log, key));
+            self.broker.work(&queue, |cell, around| cell.resume(around, key));
         }
     }
 }

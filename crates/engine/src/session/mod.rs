@@ -38,6 +38,7 @@ use leveret_storage::Position;
 
 use crate::broker::{Broker, ChannelCounters, ConnectionEntry};
 use crate::outbox::{Notice, OutboxRef, WriteQueue};
+use crate::queue::QueueRef;
 use crate::seams::{Log, Registry, Seams};
 use crate::vhost::Vhost;
 
@@ -155,6 +156,8 @@ pub struct Session<S: Seams> {
     catches_up_at: Option<Position>,
     publisher: publish::Publisher<S>,
     acks: acks::AckBatch<S>,
+    /// Queues whose given up messages this session is to move.
+    claimed: Vec<QueueRef<S>>,
     reply_consumers: reply_to::ReplyConsumers,
     blocked: bool,
     /// Bytes of answers, got and returned messages since the socket last took everything.
@@ -189,6 +192,7 @@ impl<S: Seams> Session<S> {
             catches_up_at: None,
             publisher: publish::Publisher::default(),
             acks: acks::AckBatch::default(),
+            claimed: Vec::new(),
             reply_consumers: reply_to::ReplyConsumers::default(),
             blocked: false,
             answered_bytes: 0,
@@ -340,7 +344,7 @@ impl<S: Seams> Session<S> {
         self.answered_bytes = 0;
         let stalled = self.outbox.with(|outbox| std::mem::take(&mut outbox.stalled));
         for (queue, key) in stalled {
-            queue.with(|cell| cell.resume(&queue, &self.broker.log, key));
+            self.broker.work(&queue, |cell, around| cell.resume(around, key));
         }
     }
 

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use leveret_core::BrokerError;
 use leveret_core::channel::Verdict;
-use leveret_core::ids::QueueId;
+use leveret_core::dead_letter::Notes;
+use leveret_core::ids::{ConfirmSeq, QueueId};
 use leveret_core::limits::SMALL_BODY_BYTES;
 use leveret_core::message::{Body, Message, SharedBody};
 use leveret_protocol::constants::{basic_method_id, class_id, reply_code};
@@ -26,7 +27,7 @@ use leveret_storage::{BodyRef, GroupId, Payload, Position};
 use super::content::{self, OwnedPublish, Span};
 use super::methods::header_failure;
 use super::{Failure, Session};
-use crate::cell::Incoming;
+use crate::cell::{Incoming, Purpose, Terms};
 use crate::payload::Lengths;
 use crate::queue::QueueRef;
 use crate::route::{Route, RouteCache, Routing};
@@ -42,7 +43,11 @@ const SPARE_LISTS: usize = 16;
 pub(super) struct Item<S: Seams> {
     channel: u16,
     mandatory: bool,
-    persistent: bool,
+    terms: Terms,
+    /// Its publish sequence number, on a channel with confirms.
+    confirm: ConfirmSeq,
+    /// A queue refused it.
+    refused: bool,
     /// Which of the batch's sources the spans lie in.
     source: u32,
     exchange: Span,
@@ -170,7 +175,9 @@ impl<S: Seams> Session<S> {
             self.publisher.items.push(Item {
                 channel: whole.channel,
                 mandatory: whole.publish.mandatory,
-                persistent: false,
+                terms: Terms::default(),
+                confirm: ConfirmSeq(0),
+                refused: false,
                 source: 0,
                 exchange: span(whole.publish.exchange),
                 routing_key: span(whole.publish.routing_key),
@@ -252,7 +259,6 @@ impl<S: Seams> Session<S> {
         let raw = item.properties.of(source);
         let view = PropertyView::parse(raw)
             .map_err(|error| BrokerError::new(error.reply_code(), error.explanation(raw)))?;
-        item.persistent = view.is_persistent();
         let routing = Routing {
             exchange: item.exchange.of(source),
             routing_key: item.routing_key.of(source),
@@ -265,8 +271,9 @@ impl<S: Seams> Session<S> {
         let found = self.publisher.routes.find(&self.broker, vhost, Some(user), &routing, reply_name)?;
         item.route = Some(found.route);
         item.changed_properties = found.changed_properties;
+        item.terms = found.terms;
         if let Some(confirms) = channel.core.confirms() {
-            confirms.publish();
+            item.confirm = confirms.publish();
         }
         Ok(())
     }
@@ -281,6 +288,7 @@ impl<S: Seams> Session<S> {
         self.share_bodies(items, sources);
         self.deal_out(items);
         let mut position = Position(0);
+        let mut any_refused = false;
         let mut shares = std::mem::take(&mut self.publisher.shares);
         for share in &shares {
             let incoming = share
@@ -289,8 +297,18 @@ impl<S: Seams> Session<S> {
                 .filter_map(|at| items.get(*at as usize))
                 .map(|item| item.incoming(sources));
             let queue = &share.queue;
-            let published = queue.with(|cell| cell.publish(queue, &self.broker.log, group, incoming));
-            position = position.max(published);
+            let purpose = Purpose { group, is_move: false };
+            let (published, claimed) =
+                self.broker.visit(queue, |cell, around| cell.publish(around, purpose, incoming));
+            position = position.max(published.position);
+            if claimed {
+                self.claimed.push(queue.clone());
+            }
+            any_refused |= !published.refused.is_empty();
+            for at in published.refused {
+                let item = share.items.get(at as usize).and_then(|at| items.get_mut(*at as usize));
+                item.into_iter().for_each(|item| item.refused = true);
+            }
         }
         for Share { mut items, .. } in shares.drain(..) {
             if self.publisher.spare.len() < SPARE_LISTS {
@@ -299,17 +317,21 @@ impl<S: Seams> Session<S> {
             }
         }
         self.publisher.shares = shares;
-        self.answer(items, sources, position);
+        self.answer(items, sources, position, any_refused);
+        if group.is_none() {
+            self.move_given_up();
+        }
     }
 
     /// Writes bodies that several queues will log once, before their entries.
     fn share_bodies(&self, items: &mut [Item<S>], sources: &[Bytes]) {
         for item in items {
-            let shared = item.route.as_ref().is_some_and(|route| route.durable_queues(item.persistent) > 1);
+            let shared =
+                item.route.as_ref().is_some_and(|route| route.durable_queues(item.terms.persistent) > 1);
             if !shared {
                 continue;
             }
-            let message = item.message(sources);
+            let message = item.stored(sources);
             let lengths = Lengths::of(&message);
             let parts = lengths.parts(&message);
             let segments = item.large_body.as_ref().map_or(&[][..], |body| body.segments());
@@ -346,7 +368,7 @@ impl<S: Seams> Session<S> {
     }
 
     /// Returns what no queue took, hands replies over, and says what the confirms wait for.
-    fn answer(&mut self, items: &[Item<S>], sources: &[Bytes], position: Position) {
+    fn answer(&mut self, items: &[Item<S>], sources: &[Bytes], position: Position, any_refused: bool) {
         let mut confirmed_channel = 0;
         for item in items {
             let Some(route) = &item.route else { continue };
@@ -354,6 +376,10 @@ impl<S: Seams> Session<S> {
                 reply.deliver(&item.message(sources));
             } else if route.queues.is_empty() && item.mandatory {
                 self.return_unroutable(item.channel, &item.message(sources));
+            }
+            if any_refused {
+                self.conclude(item, position);
+                continue;
             }
             if item.channel == confirmed_channel {
                 continue;
@@ -365,6 +391,17 @@ impl<S: Seams> Session<S> {
                 channel.counters.unconfirmed.store(confirms.outstanding(), Ordering::Relaxed);
                 self.note_waiting(item.channel);
             }
+        }
+    }
+
+    /// Says of one publish what its confirm waits for. RabbitMQ nacks if any of its queues refused it.
+    fn conclude(&mut self, item: &Item<S>, position: Position) {
+        let Some(channel) = self.channels.get_mut(&item.channel) else { return };
+        if let Some(confirms) = channel.core.confirms() {
+            let verdict = if item.refused { Verdict::Refused } else { Verdict::AfterSync(position.0) };
+            confirms.conclude(item.confirm, verdict);
+            channel.counters.unconfirmed.store(confirms.outstanding(), Ordering::Relaxed);
+            self.note_waiting(item.channel);
         }
     }
 
@@ -453,7 +490,9 @@ impl<S: Seams> Item<S> {
         Self {
             channel,
             mandatory: publish.mandatory,
-            persistent: false,
+            terms: Terms::default(),
+            confirm: ConfirmSeq(0),
+            refused: false,
             source,
             exchange: publish.exchange,
             routing_key: publish.routing_key,
@@ -471,7 +510,17 @@ impl<S: Seams> Item<S> {
         self.source = source;
     }
 
+    /// The message as others see it.
     fn message<'a>(&'a self, sources: &'a [Bytes]) -> Message<'a> {
+        let stored = self.stored(sources);
+        match self.terms.annotated {
+            true => Message { properties: Notes::before(stored.properties), ..stored },
+            false => stored,
+        }
+    }
+
+    /// The message as its queues keep it.
+    fn stored<'a>(&'a self, sources: &'a [Bytes]) -> Message<'a> {
         let source = sources.get(self.source as usize).map_or(&[][..], |bytes| bytes);
         Message {
             exchange: self.exchange.of(source),
@@ -488,10 +537,6 @@ impl<S: Seams> Item<S> {
     }
 
     fn incoming<'a>(&'a self, sources: &'a [Bytes]) -> Incoming<'a> {
-        Incoming {
-            message: self.message(sources),
-            persistent: self.persistent,
-            shared_body: self.shared_body,
-        }
+        Incoming { message: self.stored(sources), terms: self.terms, shared_body: self.shared_body }
     }
 }

@@ -121,7 +121,7 @@ impl<S: Seams> Session<S> {
         let confirms = channel.core.confirms().and_then(|confirms| confirms.waits_for()).map(Position);
         let held = channel.held.waits_for();
         for (queue, key) in resumed {
-            queue.with(|cell| cell.resume(&queue, &self.broker.log, key));
+            self.broker.work(&queue, |cell, around| cell.resume(around, key));
         }
         if left {
             self.forget_channel(number);

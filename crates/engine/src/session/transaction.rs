@@ -87,7 +87,9 @@ impl<S: Seams> Session<S> {
             _ = self.collect_ack(op);
         }
         self.settle_collected(Some(group));
-        self.broker.log.append(|gather| gather.commit_group(group))
+        let position = self.broker.log.append(|gather| gather.commit_group(group));
+        // A rejected message leaves its queue with its move: commit-ok waits for that too.
+        if self.move_given_up() { self.broker.last_position() } else { position }
     }
 
     /// tx.rollback: what waited is forgotten; the messages acked in it are unacked still.

@@ -19,7 +19,9 @@ use leveret_core::definition::{Definition, VhostDefinition};
 use leveret_core::ids::{MonotonicMillis, UnixMillis};
 use leveret_engine::boot::boot;
 use leveret_engine::broker::Settings;
-use leveret_engine::{Broker, Flow, Log, Peer, Registry, Seams, Session, Shared, SharedRw, Wake, WriteQueue};
+use leveret_engine::{
+    Broker, Clock, Flow, Log, Peer, Registry, Seams, Session, Shared, SharedRw, Wake, WriteQueue,
+};
 use leveret_protocol::amqp::{AMQPClass, FieldTable, basic, channel, confirm, connection, queue, tx};
 use leveret_protocol::encode;
 use leveret_protocol::frame::{FrameKind, parse_frame};
@@ -194,10 +196,25 @@ impl Log for HeldLog {
     }
 }
 
+/// A clock that stands until a test steps it.
+#[derive(Clone)]
+pub(crate) struct StandingClock(Arc<AtomicU64>);
+
+impl StandingClock {
+    fn as_engine(&self) -> Clock {
+        let (steady, of_day) = (Arc::clone(&self.0), Arc::clone(&self.0));
+        Clock {
+            steady: Box::new(move || UnixMillis(steady.load(Ordering::Relaxed))),
+            of_day: Box::new(move || UnixMillis(of_day.load(Ordering::Relaxed))),
+        }
+    }
+}
+
 /// One life of a broker.
 pub(crate) struct World {
     /// The broker.
     pub(crate) broker: Arc<Broker<Plain>>,
+    clock: StandingClock,
     disk: MemoryDisk,
     dir: Option<DataDir<MemoryDisk>>,
 }
@@ -205,7 +222,8 @@ pub(crate) struct World {
 impl World {
     /// A new broker with guest and the vhost `/`.
     pub(crate) fn new() -> Self {
-        let world = Self::start(MemoryDisk::new(1));
+        let clock = StandingClock(Arc::new(AtomicU64::new(1_000_000)));
+        let world = Self::start(MemoryDisk::new(1), clock);
         let name = "guest";
         let definitions = [
             Definition::Vhost(VhostDefinition::new("/".into())),
@@ -227,15 +245,24 @@ impl World {
         world
     }
 
-    fn start(disk: MemoryDisk) -> Self {
+    fn start(disk: MemoryDisk, clock: StandingClock) -> Self {
         let options = StorageOptions { slot_bytes: Some(1 << 20), batch_bytes: None };
         let dir = DataDir::open(disk.clone(), Path::new("/data"), options).unwrap();
         let (booted, recovered) = boot::<Plain, MemoryDisk>(&dir, None, Access::new([])).unwrap();
         let log = HeldLog::new(LogWriter::open(&dir, recovered.tail).unwrap());
         let random = AtomicU64::new(0);
         let entropy = move || u128::from(random.fetch_add(1, Ordering::Relaxed)).to_le_bytes();
-        let broker = Arc::new(Broker::new(Settings::default(), booted, log, Box::new(entropy)));
-        Self { broker, disk, dir: Some(dir) }
+        let broker =
+            Arc::new(Broker::new(Settings::default(), booted, log, Box::new(entropy), clock.as_engine()));
+        Self { broker, clock, disk, dir: Some(dir) }
+    }
+
+    /// Lets time go by, and calls the queues that are due as the shell's timer does.
+    pub(crate) fn pass(&self, ms: u64) {
+        self.clock.0.fetch_add(ms, Ordering::Relaxed);
+        while self.broker.next_deadline().is_some_and(|at| at.0 <= self.clock.0.load(Ordering::Relaxed)) {
+            self.broker.tick();
+        }
     }
 
     /// Syncs the log.
@@ -247,7 +274,7 @@ impl World {
     pub(crate) fn crash(mut self) -> Self {
         let disk = self.disk.crash(CrashKeeps::Nothing);
         self.dir = None;
-        Self::start(disk)
+        Self::start(disk, self.clock)
     }
 
     /// Ready and unacked messages of a queue; None if it is not there.

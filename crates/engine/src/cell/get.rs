@@ -1,0 +1,127 @@
+//! basic.get: one message to one client, outside its consumers' turns.
+
+use leveret_core::deliveries::Deliveries;
+use leveret_core::queue::{Contents, Entry, SeqRanges};
+use leveret_protocol::constants::class_id;
+use leveret_protocol::encode;
+use leveret_protocol::method::GetOk;
+use leveret_storage::SettleReason;
+
+use super::QueueCell;
+use crate::around::Around;
+use crate::outbox::{OutBuffer, Outbox, OutboxRef};
+use crate::queue::QueueRef;
+use crate::seams::Seams;
+use crate::shown;
+
+/// Where the answer of a basic.get goes.
+struct Target<'a> {
+    out: &'a mut OutBuffer,
+    channel: u16,
+    frame_max: u32,
+    no_ack: bool,
+}
+
+impl<S: Seams> QueueCell<S> {
+    /// basic.get, written to an outbox that the caller does not hold. Its bytes, or None if there is nothing to give.
+    pub fn get(
+        &mut self,
+        around: &Around<'_, S>,
+        to: &OutboxRef<S>,
+        channel: u16,
+        no_ack: bool,
+    ) -> Option<usize> {
+        let queue = around.queue;
+        self.take_for_get(around, no_ack, |contents, entry, left| {
+            to.with(|outbox| {
+                let Outbox { out, channels, frame_max, .. } = outbox;
+                let Some(deliveries) = channels.get_mut(&channel) else { return false };
+                let target = Target { out, channel, frame_max: *frame_max, no_ack };
+                write_get(contents, entry, left, deliveries, queue, target);
+                true
+            })
+        })
+    }
+
+    /// basic.get, written to a buffer of the caller's.
+    pub fn get_into(
+        &mut self,
+        around: &Around<'_, S>,
+        to: &OutboxRef<S>,
+        channel: u16,
+        no_ack: bool,
+        bytes: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let queue = around.queue;
+        self.take_for_get(around, no_ack, |contents, entry, left| {
+            to.with(|outbox| {
+                let frame_max = outbox.frame_max;
+                let Some(deliveries) = outbox.channels.get_mut(&channel) else { return false };
+                let mut out = OutBuffer::default();
+                let target = Target { out: &mut out, channel, frame_max, no_ack };
+                write_get(contents, entry, left, deliveries, queue, target);
+                out.copy_to(bytes);
+                true
+            })
+        })
+    }
+
+    fn take_for_get(
+        &mut self,
+        around: &Around<'_, S>,
+        no_ack: bool,
+        write: impl FnOnce(&Contents, &Entry, u64) -> bool,
+    ) -> Option<usize> {
+        self.renew_lease(around);
+        self.drop_expired(around);
+        let entry = self.contents.take()?;
+        let bytes = self.contents.message(&entry).stored_bytes();
+        let left = self.contents.totals().ready;
+        if !write(&self.contents, &entry, left) {
+            self.contents.put_back(entry);
+            return None;
+        }
+        if no_ack {
+            let mut settled = SeqRanges::default();
+            if entry.is_logged() {
+                settled.push(entry.seq());
+            }
+            self.contents.discard(&entry);
+            self.log_settled(around.log, None, &settled, SettleReason::Acknowledged);
+        } else {
+            self.contents.hold(entry);
+        }
+        self.arm(around);
+        Some(bytes)
+    }
+}
+
+fn write_get<S: Seams>(
+    contents: &Contents,
+    entry: &Entry,
+    left: u64,
+    deliveries: &mut Deliveries<QueueRef<S>>,
+    queue: &QueueRef<S>,
+    to: Target<'_>,
+) {
+    let tag = match to.no_ack {
+        true => deliveries.next_tag(),
+        false => {
+            let origin = deliveries.get_origin(queue);
+            deliveries.deliver(origin, entry.seq(), false)
+        }
+    };
+    let message = contents.message(entry);
+    let get_ok = GetOk {
+        delivery_tag: tag.0,
+        redelivered: entry.is_redelivered(),
+        exchange: message.exchange,
+        routing_key: message.routing_key,
+        message_count: u32::try_from(left).unwrap_or(u32::MAX),
+    };
+    let properties = shown::properties(&message, entry);
+    let tail = to.out.tail();
+    encode::encode_get_ok(tail, to.channel, &get_ok);
+    encode::encode_content_header(tail, to.channel, class_id::BASIC, message.body.len() as u64, &properties);
+    to.out.push_body(to.channel, to.frame_max, message.body);
+}
