@@ -6,6 +6,7 @@
 
 mod broker;
 mod ci;
+mod image;
 mod interop;
 mod nightly;
 mod process;
@@ -28,6 +29,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   interop [CLIENT...] [--url AMQP_URL]
                            the client suites, their results written into docs/COMPATIBILITY.md;
                            with --url against a running broker, and nothing is written
+  image [build|check]      the container image: built by buildah from static binaries, then run and checked
   tidy                     the checks of the source text
   fix                      format and apply clippy's suggestions";
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "nightly" => nightly::run_steps(rest),
         "interop" => interop::run(rest),
+        "image" => image::run_steps(rest),
         "tidy" => tidy::run(),
         "fix" => ci::fix(),
         "help" | "--help" | "-h" => {

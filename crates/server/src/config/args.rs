@@ -14,6 +14,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE", env = "RABBITMQ_CONFIG_FILE")]
     pub config: Option<PathBuf>,
 
+    /// Folder whose rabbitmq.conf and conf.d/*.conf are read where they are there
+    #[arg(long, value_name = "DIR", env = "LEVERET_CONFIG_DIR")]
+    pub config_dir: Option<PathBuf>,
+
     /// Folder for everything durable [default: ./leveret-data]
     #[arg(long, value_name = "DIR", env = "LEVERET_DATA_DIR")]
     pub data_dir: Option<PathBuf>,

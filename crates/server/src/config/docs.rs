@@ -12,12 +12,16 @@ const HEAD: &str = "\
 Leveret starts without any configuration. What is set comes, each overriding the one before, from
 
 1. the defaults below,
-2. the file given with `--config FILE` or `RABBITMQ_CONFIG_FILE`, in `rabbitmq.conf` syntax,
-3. the environment: `RABBITMQ_DEFAULT_USER`, `RABBITMQ_DEFAULT_PASS`, `RABBITMQ_DEFAULT_VHOST`, `RABBITMQ_NODENAME`,
-4. the command line: `--data-dir DIR` (or `LEVERET_DATA_DIR`), `--amqp ADDR:PORT`, `--http ADDR:PORT`.
+2. the file given with `--config FILE` or `RABBITMQ_CONFIG_FILE`, in `rabbitmq.conf` syntax; without one,
+   `rabbitmq.conf` in the folder of `--config-dir DIR` or `LEVERET_CONFIG_DIR` (`/etc/rabbitmq` in the image),
+3. the files of `RABBITMQ_CONFIG_FILES` (a folder, a file, or a pattern such as `/etc/rabbitmq/conf.d/*.conf`), in the
+   order of their names; without it, those of `conf.d` in the same folder,
+4. the environment: `RABBITMQ_DEFAULT_USER`, `RABBITMQ_DEFAULT_PASS`, `RABBITMQ_DEFAULT_VHOST`, `RABBITMQ_NODENAME`;
+   each may be given as a file with the value instead, as `RABBITMQ_DEFAULT_PASS_FILE`,
+5. the command line: `--data-dir DIR` (or `LEVERET_DATA_DIR`), `--amqp ADDR:PORT`, `--http ADDR:PORT`.
 
-The file has lines `key = value`; `#` begins a comment; a value that contains `#` is quoted: `'a#b'`; `$(NAME)` stands
-for an environment variable. The last of several lines for a key counts. A key that nobody knows is a warning with file
+The files have lines `key = value`; `#` begins a comment; a value that contains `#` is quoted: `'a#b'`; `$(NAME)` stands
+for an environment variable. The last of several lines for a key counts, whatever files they stand in. A key that nobody knows is a warning with file
 and line. A value that cannot be used stops the start with exit code 78 and a message that names file, line, key and
 what is allowed.
 

@@ -407,6 +407,41 @@ pub(super) const KEYS: &[Key] = &[
             _ => Err(refuse(v, "internal")),
         },
     ),
+    set(
+        "load_definitions",
+        "a file, or a folder of files",
+        "",
+        "Definitions in RabbitMQ's JSON, imported at every start before clients are let in. What is there already stays. A new data folder then gets nothing but what they say, so they must name a user.",
+        |c, _, v| {
+            c.load_definitions = Some(text("a path", v)?.into());
+            Ok(())
+        },
+    ),
+    set("management.load_definitions", "the same", "", "The old name of load_definitions.", |c, _, v| {
+        c.load_definitions = Some(text("a path", v)?.into());
+        Ok(())
+    }),
+    set(
+        "definitions.import_backend",
+        "local_filesystem",
+        "local_filesystem",
+        "Where definitions come from: only files so far.",
+        |_, _, v| match v {
+            "local_filesystem" | "rabbit_definitions_import_local_filesystem" => Ok(()),
+            _ => Err(refuse(v, "local_filesystem")),
+        },
+    ),
+    set(
+        "definitions.local.path",
+        "a file, or a folder of files",
+        "",
+        "The same as load_definitions.",
+        |c, _, v| {
+            c.load_definitions = Some(text("a path", v)?.into());
+            Ok(())
+        },
+    ),
+    ignored("definitions.skip_if_unchanged", "what is there already is not changed by an import"),
     ignored("log.console.*", "lines go to the console as they are"),
     ignored("log.file", "logs go to the console; send them on from there"),
     ignored("log.file.*", "logs go to the console; send them on from there"),
@@ -414,7 +449,6 @@ pub(super) const KEYS: &[Key] = &[
     ignored("collect_statistics", "counters cost nothing here and are always kept"),
     ignored("collect_statistics_interval", "there is no interval: answers are computed when asked for"),
     ignored("management.rates_mode", "answers carry counters; rates are for whoever reads them twice"),
-    ignored("management.load_definitions", "deprecated; see load_definitions"),
     ignored("management_agent.*", "there is no agent"),
     ignored("vm_memory_calculation_strategy", "memory is what the system says of this process"),
     ignored("vm_memory_high_watermark_paging_ratio", "nothing is paged: the log is where messages are"),
@@ -449,8 +483,7 @@ pub(super) const KEYS: &[Key] = &[
     missing("ssl_*", "TLS is not built yet"),
     missing("management.ssl.*", "TLS is not built yet"),
     missing("management.*", "not built yet"),
-    missing("load_definitions", "loading definitions is not built yet: nothing was loaded"),
-    missing("definitions.*", "loading definitions is not built yet: nothing was loaded"),
+    missing("definitions.*", "definitions come from files only"),
     missing("default_queue_type", "a virtual host's default queue type is not built yet; queues are classic"),
     missing("auth_mechanisms.*", "PLAIN and AMQPLAIN are always offered"),
     missing("auth_*", "other ways to log in are not built yet"),

@@ -7,6 +7,7 @@ mod args;
 mod docs;
 mod file;
 mod keys;
+mod sources;
 mod values;
 
 use std::fmt;
@@ -114,6 +115,8 @@ pub struct Config {
     pub node_name: String,
     /// The cluster's name; `None` is the node's.
     pub cluster_name: Option<String>,
+    /// Definitions to import at the start: a file, or a folder of files.
+    pub load_definitions: Option<PathBuf>,
     /// The files that were read.
     pub config_files: Vec<PathBuf>,
 }
@@ -147,6 +150,7 @@ impl Default for Config {
             product_version: "4.0.5".to_owned(),
             node_name: "rabbit@localhost".to_owned(),
             cluster_name: None,
+            load_definitions: None,
             config_files: Vec::new(),
         }
     }
@@ -205,31 +209,48 @@ impl Config {
     pub fn load(args: &Args, env: Environment<'_>) -> Result<(Self, Vec<Notice>), ConfigError> {
         let mut config = Self::default();
         let mut notices = Vec::new();
-        if let Some(path) = &args.config {
-            let name = path.display().to_string();
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| ConfigError::Unreadable { file: name.clone(), reason: error.to_string() })?;
-            config.apply_file(&name, &text, env, &mut notices)?;
-            config.config_files.push(path.clone());
+        config.apply_files(args, env, &mut notices)?;
+        for (variable, key) in sources::RETIRED {
+            if env(variable).is_some() {
+                let text = format!("environment: {variable} has no effect: set {key} in rabbitmq.conf");
+                notices.push(Notice { warning: true, text });
+            }
         }
         config.apply_environment(env)?;
         config.apply_args(args);
         Ok((config, notices))
     }
 
-    fn apply_file(
+    fn apply_files(
         &mut self,
-        name: &str,
-        text: &str,
+        args: &Args,
         env: Environment<'_>,
         notices: &mut Vec<Notice>,
     ) -> Result<(), ConfigError> {
-        let lines = file::parse(name, text, env)?;
-        // A listener in the file replaces the default one; several add up.
-        if lines.iter().any(|line| line.key.starts_with("listeners.tcp")) {
+        let mut lines: Vec<(String, file::Line)> = Vec::new();
+        for path in sources::files(args, env)? {
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| ConfigError::Unreadable { file: name.clone(), reason: error.to_string() })?;
+            for line in file::parse(&name, &text, env)? {
+                lines.retain(|(_, earlier)| earlier.key != line.key);
+                lines.push((name.clone(), line));
+            }
+            self.config_files.push(path);
+        }
+        self.apply_lines(lines, notices)
+    }
+
+    fn apply_lines(
+        &mut self,
+        lines: Vec<(String, file::Line)>,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), ConfigError> {
+        // A listener in a file replaces the default one; several add up.
+        if lines.iter().any(|(_, line)| line.key.starts_with("listeners.tcp")) {
             self.amqp.clear();
         }
-        for line in lines {
+        for (name, line) in lines {
             let place = format!("{name}:{}", line.number);
             match keys::apply(self, &line.key, &line.value) {
                 Ok(keys::Applied::Used) => {}
@@ -256,14 +277,8 @@ impl Config {
     }
 
     fn apply_environment(&mut self, env: Environment<'_>) -> Result<(), ConfigError> {
-        let settings = [
-            ("RABBITMQ_DEFAULT_USER", "default_user"),
-            ("RABBITMQ_DEFAULT_PASS", "default_pass"),
-            ("RABBITMQ_DEFAULT_VHOST", "default_vhost"),
-            ("RABBITMQ_NODENAME", "leveret.node.name"),
-        ];
-        for (variable, key) in settings {
-            let Some(value) = env(variable) else { continue };
+        for (variable, key) in sources::VARIABLES {
+            let Some(value) = sources::variable(variable, env)? else { continue };
             keys::apply(self, key, &value).map_err(|problem| ConfigError::Value {
                 place: "environment".to_owned(),
                 key: variable.to_owned(),

@@ -11,7 +11,8 @@ fn nothing(_: &str) -> Option<String> {
 fn from_file(text: &str) -> Result<(Config, Vec<Notice>), ConfigError> {
     let mut config = Config::default();
     let mut notices = Vec::new();
-    config.apply_file("leveret.conf", text, &nothing, &mut notices)?;
+    let lines = file::parse("leveret.conf", text, &nothing)?.into_iter();
+    config.apply_lines(lines.map(|line| ("leveret.conf".to_owned(), line)).collect(), &mut notices)?;
     Ok((config, notices))
 }
 
@@ -213,4 +214,58 @@ fn the_command_line() {
     for wrong in [["leveret", "--amqp=x"], ["leveret", "--nope"], ["leveret", "file.conf"]] {
         assert!(Args::try_parse_from(wrong).is_err(), "{wrong:?}");
     }
+}
+
+#[test]
+fn a_folder_gives_its_main_file_and_then_those_of_conf_d_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("conf.d")).unwrap();
+    std::fs::write(path("rabbitmq.conf"), "heartbeat = 1\nchannel_max = 1\nlisteners.tcp.1 = 1\n").unwrap();
+    std::fs::write(path("conf.d/20-b.conf"), "heartbeat = 20\nlisteners.tcp.2 = 2\n").unwrap();
+    std::fs::write(path("conf.d/10-a.conf"), "heartbeat = 10\nframe_max = 5000\nlisteners.tcp.1 = 3\n")
+        .unwrap();
+    std::fs::write(path("conf.d/30-no.txt"), "nonsense").unwrap();
+    let args = Args { config_dir: Some(folder.path().to_owned()), ..Args::default() };
+    let (config, notices) = Config::load(&args, &nothing).unwrap();
+    assert_eq!(notices, []);
+    assert_eq!((config.heartbeat_s, config.channel_max, config.frame_max), (20, 1, 5_000));
+    assert_eq!(config.amqp, [any(3), any(2)]);
+    let read = [path("rabbitmq.conf"), path("conf.d/10-a.conf"), path("conf.d/20-b.conf")];
+    assert_eq!(config.config_files, read);
+
+    let pattern = format!("{}/conf.d/2*.conf", folder.path().display());
+    let env = |name: &str| (name == "RABBITMQ_CONFIG_FILES").then(|| pattern.clone());
+    let (config, _) = Config::load(&args, &env).unwrap();
+    assert_eq!(config.config_files, [path("rabbitmq.conf"), path("conf.d/20-b.conf")]);
+
+    let named = Args { config: Some(path("rabbitmq")), ..Args::default() };
+    assert_eq!(Config::load(&named, &nothing).unwrap().0.config_files, [path("rabbitmq.conf")]);
+    let empty = tempfile::tempdir().unwrap();
+    let args = Args { config_dir: Some(empty.path().to_owned()), ..Args::default() };
+    assert_eq!(Config::load(&args, &nothing).unwrap().0, Config::default());
+}
+
+#[test]
+fn secrets_come_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "s3cret\n").unwrap();
+    let name = secret.display().to_string();
+    let env = |variable: &str| (variable == "RABBITMQ_DEFAULT_PASS_FILE").then(|| name.clone());
+    let (config, _) = Config::load(&Args::default(), &env).unwrap();
+    assert_eq!(config.default_pass.0, "s3cret");
+
+    let both = |variable: &str| variable.starts_with("RABBITMQ_DEFAULT_PASS").then(|| name.clone());
+    let error = Config::load(&Args::default(), &both).unwrap_err().to_string();
+    assert!(error.contains("RABBITMQ_DEFAULT_PASS_FILE") && error.contains("is set too"), "{error}");
+
+    let gone = |variable: &str| (variable == "RABBITMQ_DEFAULT_PASS_FILE").then(|| "/nonexistent".to_owned());
+    assert!(Config::load(&Args::default(), &gone).unwrap_err().to_string().starts_with("/nonexistent: "));
+
+    let retired = |variable: &str| (variable == "RABBITMQ_SSL_CERTFILE").then(|| "x".to_owned());
+    let (_, notices) = Config::load(&Args::default(), &retired).unwrap();
+    assert!(
+        matches!(notices.as_slice(), [Notice { warning: true, text }] if text.contains("ssl_options.certfile"))
+    );
 }
