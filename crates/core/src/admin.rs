@@ -4,6 +4,7 @@
 //! their shape. A field that is `None` is not known and is left out of the answer; no number is ever made up.
 
 mod access;
+mod parameters;
 mod topology;
 
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ pub use access::{
     AccessAdmin, PasswordChange, PermissionView, TopicPermissionView, UserLimitValues, VhostLimitValues,
     VhostSettings,
 };
+pub use parameters::{GlobalParameterView, ParameterAdmin, ParameterView, PolicyView};
 pub use topology::{
     AckMode, Acting, BindingSpec, ExchangeSpec, GetExtent, MessageProperties, MessageView, NewMessage,
     PROPERTY_NAMES, PropertyValue, QueueSpec, TopologyAdmin,
@@ -508,7 +510,11 @@ pub enum ConnectionsOf<'a> {
 /// The calls are synchronous and may take locks or wait for the disk, so callers run them outside an async
 /// scheduler's own threads. A list is one moment's picture of each object, not of all objects together; its order
 /// is not defined, and `management` sorts.
-pub trait Admin: AccessAdmin + TopologyAdmin {
+pub trait Admin: AccessAdmin + TopologyAdmin + ParameterAdmin {
+    /// Makes many changes whose calls do not wait for the disk one by one: what they did is durable when this returns,
+    /// not before. The changes are called once, on the caller's thread.
+    fn together(&self, changes: &mut dyn FnMut(&dyn Admin));
+
     /// Checks a name and password for management. The tag rules are the caller's.
     ///
     /// # Errors

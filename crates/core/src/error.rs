@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use leveret_protocol::constants::reply_code;
+pub use leveret_protocol::constants::reply_code;
 
 /// How much an error closes (AMQP 0-9-1, 1.5.2.5: soft errors close the channel, hard ones the connection).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

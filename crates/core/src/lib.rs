@@ -18,6 +18,7 @@ pub mod ids;
 pub mod limits;
 pub mod message;
 pub mod names;
+pub mod parameters;
 pub mod queue;
 pub mod vhost;
 

@@ -8,6 +8,7 @@ use leveret_core::definition::{Definition, restore};
 use leveret_core::ids::QueueSeq;
 use leveret_core::limits::SMALL_BODY_BYTES;
 use leveret_core::message::{Body, Message, SharedBody};
+use leveret_core::parameters::Parameters;
 use leveret_core::queue::Keep;
 use leveret_storage::{
     DataDir, DefinitionCheckpoint, Definitions, Disk, MessageFlags, Recovered, RecoveredMessage,
@@ -25,6 +26,8 @@ pub struct Booted<S: Seams> {
     pub vhosts: Vec<Arc<Vhost<S>>>,
     /// Users and permissions.
     pub access: Access,
+    /// Parameters and policies.
+    pub parameters: Parameters,
     /// The number of the last change of definitions.
     pub revision: u64,
     /// The id of the next durable queue.
@@ -56,6 +59,7 @@ pub enum BootError {
 
 struct Sink<S: Seams> {
     access: Access,
+    parameters: Parameters,
     vhosts: Vec<Arc<Vhost<S>>>,
     queues: HashMap<u64, QueueRef<S>>,
     problems: Vec<String>,
@@ -72,6 +76,7 @@ impl<S: Seams> RecoverySink for Sink<S> {
         }
         let restored = restore(std::mem::take(&mut self.access), &decoded);
         self.access = restored.access;
+        self.parameters = restored.parameters;
         self.problems.extend(restored.problems);
         for vhost in restored.vhosts.into_values() {
             let vhost = Arc::new(Vhost::new(vhost));
@@ -115,7 +120,13 @@ pub fn boot<S: Seams, D: Disk>(
     checkpoint: Option<&mut dyn DefinitionCheckpoint>,
     access: Access,
 ) -> Result<(Booted<S>, Recovered), BootError> {
-    let mut sink = Sink::<S> { access, vhosts: Vec::new(), queues: HashMap::new(), problems: Vec::new() };
+    let mut sink = Sink::<S> {
+        access,
+        parameters: Parameters::default(),
+        vhosts: Vec::new(),
+        queues: HashMap::new(),
+        problems: Vec::new(),
+    };
     let recovered = leveret_storage::recover(dir, checkpoint, &mut sink)?;
     if let Some(problem) = sink.problems.into_iter().next() {
         return Err(BootError::Definition(problem));
@@ -137,6 +148,7 @@ pub fn boot<S: Seams, D: Disk>(
     let booted = Booted {
         vhosts: sink.vhosts,
         access: sink.access,
+        parameters: sink.parameters,
         revision: recovered.definitions.revision,
         // An id is never given again: those of queues that are gone are in the records of their deletion, which
         // the log keeps as long as it keeps its slots.

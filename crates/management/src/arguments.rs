@@ -32,7 +32,8 @@ fn table_json(table: &[(String, Argument)], style: ArgumentStyle, depth: usize) 
     }
 }
 
-fn value_json(value: &Argument, style: ArgumentStyle, depth: usize) -> Value {
+/// One value; tables and arrays nest from `depth` on.
+pub(crate) fn value_json(value: &Argument, style: ArgumentStyle, depth: usize) -> Value {
     match value {
         Argument::Void => "undefined".into(),
         Argument::Bool(value) => (*value).into(),

@@ -23,6 +23,7 @@ mod bindings;
 mod channels;
 mod connections;
 mod consumers;
+pub mod definitions;
 mod error;
 mod exchanges;
 mod health;

@@ -7,8 +7,8 @@ use crate::auth::Access;
 use crate::error::ApiError;
 use crate::request::{Request, percent_decode};
 use crate::{
-    bindings, channels, connections, consumers, exchanges, health, leveret, nodes, overview, queues, users,
-    vhosts,
+    bindings, channels, connections, consumers, definitions, exchanges, health, leveret, nodes, overview,
+    queues, users, vhosts,
 };
 
 /// What a handler answers.
@@ -80,6 +80,8 @@ pub(crate) const ROUTES: &[Route] = &[
     delete("queues/{vhost}/{queue}/contents", Access::VhostAdministrator, queues::purge),
     get("bindings", Access::Management, bindings::list_all),
     get("bindings/{vhost}", Access::Vhost, bindings::list_vhost),
+    get("definitions", Access::Administrator, definitions::show),
+    get("definitions/{vhost}", Access::Administrator, definitions::show_vhost),
     get("health/checks/alarms", Access::Management, health::alarms),
     get("health/checks/local-alarms", Access::Management, health::local_alarms),
     get("leveret/ping", Access::Management, leveret::ping),

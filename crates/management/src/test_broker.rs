@@ -96,7 +96,35 @@ const USERS: [(&str, &str, &str, &[&str]); 6] = [
     ("plain", "p:w", "", &["/"]),
 ];
 
+impl ParameterAdmin for TestBroker {
+    fn parameters(&self) -> Vec<ParameterView> {
+        vec![]
+    }
+    fn put_parameter(&self, parameter: &ParameterView) -> Result<(), AdminError> {
+        self.record(format!("put_parameter {parameter:?}"));
+        Ok(())
+    }
+    fn global_parameters(&self) -> Vec<GlobalParameterView> {
+        vec![]
+    }
+    fn put_global_parameter(&self, parameter: &GlobalParameterView) -> Result<(), AdminError> {
+        self.record(format!("put_global_parameter {parameter:?}"));
+        Ok(())
+    }
+    fn policies(&self) -> Vec<PolicyView> {
+        vec![]
+    }
+    fn put_policy(&self, policy: &PolicyView) -> Result<(), AdminError> {
+        self.record(format!("put_policy {policy:?}"));
+        Ok(())
+    }
+}
+
 impl Admin for TestBroker {
+    fn together(&self, changes: &mut dyn FnMut(&dyn Admin)) {
+        changes(self);
+    }
+
     fn authenticate(
         &self,
         user: &str,

@@ -1,12 +1,13 @@
 //! What management sees of this broker and may ask of it.
 
 mod access;
+mod durability;
+mod parameters;
 mod topology;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use leveret_core::access::User;
 use leveret_core::admin::{
@@ -19,8 +20,7 @@ use leveret_core::definition::{BindingDefinition, BindingTarget};
 use leveret_core::ids::ConnectionId;
 use leveret_engine::broker::{ChannelSummary, ConnectionDetails, ConnectionEntry};
 use leveret_engine::vhost::Vhost;
-use leveret_engine::{Broker, Log, QueueRef, Registry, SharedRw};
-use leveret_storage::Position;
+use leveret_engine::{Broker, QueueRef, Registry, SharedRw};
 use tokio::sync::Notify;
 
 use crate::alarm::Alarms;
@@ -111,13 +111,6 @@ impl BrokerAdmin {
             })
         });
         views.collect()
-    }
-
-    /// Holds an answer until the log is synced; callers are on threads that may wait for the disk.
-    fn wait_for(&self, position: Position) {
-        while self.broker.log.synced() < position {
-            std::thread::sleep(Duration::from_millis(1));
-        }
     }
 
     fn totals(&self) -> ObjectTotals {
@@ -238,6 +231,10 @@ fn precondition(error: &leveret_core::BrokerError) -> AdminError {
 }
 
 impl Admin for BrokerAdmin {
+    fn together(&self, changes: &mut dyn FnMut(&dyn Admin)) {
+        self.make_together(changes);
+    }
+
     fn authenticate(
         &self,
         user: &str,

@@ -10,6 +10,7 @@ pub mod connection;
 pub mod control;
 pub mod definitions;
 pub mod listener;
+pub mod load_definitions;
 pub mod log;
 pub mod node;
 pub mod seams;

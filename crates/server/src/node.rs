@@ -17,6 +17,7 @@ use crate::control::{ControlSocket, serve_control, serve_http};
 use crate::listener::{
     ConnectionGate, ConnectionPermit, accept_loop, bind, canonical, raise_descriptor_limit,
 };
+use crate::load_definitions::load_definitions;
 use crate::server::{Server, ServerError};
 
 /// Runs a node until it is asked to stop, by SIGTERM, SIGINT or management.
@@ -36,6 +37,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let http = bind_all(&config.http, "HTTP")?;
     let control =
         ControlSocket::bind(&config.data_dir).map_err(ServerError::system("open the control socket"))?;
+    let definitions = config.load_definitions.clone();
     let admin: Arc<dyn Admin> = Arc::new(BrokerAdmin {
         broker: Arc::clone(&server.broker),
         alarms: Arc::clone(&alarms),
@@ -46,6 +48,9 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         stop: Arc::clone(&stop),
         clock,
     });
+    if let Some(path) = definitions {
+        load_definitions(&*admin, &path)?;
+    }
     let mut services = JoinSet::new();
     services.spawn(watch_alarms(Arc::clone(&alarms), Arc::clone(&server.broker)));
     services.spawn(alarms.run());

@@ -226,15 +226,20 @@ fn settings(config: &Config, memory_limit: u64) -> Settings {
     }
 }
 
-fn defaults(config: &Config) -> Result<[Definition; 3], ServerError> {
+/// What an empty data folder begins with. Where definitions are loaded they say who the users are.
+fn defaults(config: &Config) -> Result<Vec<Definition>, ServerError> {
+    let vhost = Definition::Vhost(VhostDefinition {
+        description: "Default virtual host".to_owned(),
+        ..VhostDefinition::new(config.default_vhost.as_str().into())
+    });
+    if config.load_definitions.is_some() {
+        return Ok(vec![vhost]);
+    }
     let mut salt = [0; 4];
     random_bytes(&mut salt)?;
     let permissions = &config.default_permissions;
-    Ok([
-        Definition::Vhost(VhostDefinition {
-            description: "Default virtual host".to_owned(),
-            ..VhostDefinition::new(config.default_vhost.as_str().into())
-        }),
+    Ok(vec![
+        vhost,
         Definition::User(User {
             name: config.default_user.as_str().into(),
             password: PasswordHash::salted_sha256(salt, config.default_pass.0.as_bytes()),

@@ -15,6 +15,7 @@ use crate::access::{Limit, PasswordHash, Permission, TopicPermission, User, User
 use crate::arguments::Arguments;
 use crate::ids::QueueId;
 use crate::names::{ExchangeName, QueueName};
+use crate::parameters::{GlobalParameter, Parameter, ParameterValue, Policy};
 
 const VERSION: u8 = 1;
 
@@ -27,6 +28,9 @@ const BINDING: u8 = 6;
 const TOPIC_PERMISSION: u8 = 7;
 const VHOST_LIMITS: u8 = 8;
 const USER_LIMITS: u8 = 9;
+const PARAMETER: u8 = 10;
+const GLOBAL_PARAMETER: u8 = 11;
+const POLICY: u8 = 12;
 
 /// Bytes that are no definition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +66,12 @@ pub(super) fn encode_key(key: &DefinitionKey) -> Vec<u8> {
         }
         DefinitionKey::VhostLimits(vhost) => key_of(&mut out, VHOST_LIMITS, &[vhost.as_bytes()]),
         DefinitionKey::UserLimits(user) => key_of(&mut out, USER_LIMITS, &[user.as_bytes()]),
+        DefinitionKey::Parameter(vhost, component, name) => {
+            let names = [vhost.as_bytes(), component.as_bytes(), name.as_bytes()];
+            key_of(&mut out, PARAMETER, &names);
+        }
+        DefinitionKey::GlobalParameter(name) => key_of(&mut out, GLOBAL_PARAMETER, &[name.as_bytes()]),
+        DefinitionKey::Policy(vhost, name) => key_of(&mut out, POLICY, &[vhost.as_bytes(), name.as_bytes()]),
     }
     out
 }
@@ -143,6 +153,24 @@ pub(super) fn encode_value(definition: &Definition) -> Vec<u8> {
         Definition::UserLimits(limits) => {
             text(&mut out, limits.user.as_bytes());
             limit_pair(&mut out, [limits.max_connections, limits.max_channels]);
+        }
+        Definition::Parameter(parameter) => {
+            text(&mut out, parameter.vhost.as_bytes());
+            text(&mut out, parameter.component.as_bytes());
+            text(&mut out, parameter.name.as_bytes());
+            text(&mut out, parameter.value.content().as_bytes());
+        }
+        Definition::GlobalParameter(parameter) => {
+            text(&mut out, parameter.name.as_bytes());
+            text(&mut out, parameter.value.content().as_bytes());
+        }
+        Definition::Policy(policy) => {
+            text(&mut out, policy.vhost.as_bytes());
+            text(&mut out, policy.name.as_bytes());
+            text(&mut out, policy.pattern.as_bytes());
+            text(&mut out, policy.apply_to.as_bytes());
+            text(&mut out, policy.definition.as_bytes());
+            out.extend_from_slice(&policy.priority.to_be_bytes());
         }
     }
     out
@@ -231,6 +259,24 @@ fn read(key: &[u8], reader: &mut Reader<'_>) -> Result<Definition, String> {
             let [max_connections, max_channels] = reader.limit_pair()?;
             Definition::UserLimits(UserLimits { user, max_connections, max_channels })
         }
+        Some(&PARAMETER) => Definition::Parameter(Parameter {
+            vhost: reader.string()?.into(),
+            component: reader.string()?,
+            name: reader.string()?,
+            value: ParameterValue::from_content(reader.arguments()?),
+        }),
+        Some(&GLOBAL_PARAMETER) => Definition::GlobalParameter(GlobalParameter {
+            name: reader.string()?,
+            value: ParameterValue::from_content(reader.arguments()?),
+        }),
+        Some(&POLICY) => Definition::Policy(Policy {
+            vhost: reader.string()?.into(),
+            name: reader.string()?,
+            pattern: reader.string()?,
+            apply_to: reader.string()?,
+            definition: reader.arguments()?,
+            priority: i64::from_be_bytes(reader.array()?),
+        }),
         Some(kind) => return Err(format!("kind {kind} is unknown")),
         None => return Err("the key is empty".to_owned()),
     })

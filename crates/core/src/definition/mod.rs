@@ -11,6 +11,7 @@ use crate::access::{Permission, TopicPermission, User, UserLimits, VhostLimits};
 use crate::arguments::Arguments;
 use crate::ids::QueueId;
 use crate::names::{ExchangeName, QueueName, UserName, VhostName};
+use crate::parameters::{GlobalParameter, Parameter, Policy};
 
 pub use codec::DefinitionError;
 pub use leveret_routing::ExchangeType;
@@ -46,6 +47,12 @@ pub enum Definition {
     VhostLimits(VhostLimits),
     /// The limits of a user.
     UserLimits(UserLimits),
+    /// A runtime parameter of a virtual host.
+    Parameter(Parameter),
+    /// A parameter of the whole broker.
+    GlobalParameter(GlobalParameter),
+    /// A policy.
+    Policy(Policy),
 }
 
 /// What names a [`Definition`].
@@ -69,6 +76,12 @@ pub enum DefinitionKey {
     VhostLimits(VhostName),
     /// The limits of a user.
     UserLimits(UserName),
+    /// A runtime parameter: virtual host, component, name.
+    Parameter(VhostName, String, String),
+    /// A parameter of the whole broker.
+    GlobalParameter(String),
+    /// A policy.
+    Policy(VhostName, String),
 }
 
 /// A virtual host.
@@ -173,6 +186,12 @@ impl Definition {
             }
             Self::VhostLimits(limits) => DefinitionKey::VhostLimits(limits.vhost.clone()),
             Self::UserLimits(limits) => DefinitionKey::UserLimits(limits.user.clone()),
+            Self::Parameter(parameter) => {
+                let Parameter { vhost, component, name, .. } = parameter.clone();
+                DefinitionKey::Parameter(vhost, component, name)
+            }
+            Self::GlobalParameter(parameter) => DefinitionKey::GlobalParameter(parameter.name.clone()),
+            Self::Policy(policy) => DefinitionKey::Policy(policy.vhost.clone(), policy.name.clone()),
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Definition;
 use crate::access::{Access, VhostLimits};
 use crate::names::VhostName;
+use crate::parameters::Parameters;
 use crate::vhost::Vhost;
 
 /// What definitions make, and what of them could not be used.
@@ -14,6 +15,8 @@ pub struct Restored {
     pub vhosts: BTreeMap<VhostName, Vhost>,
     /// Users and permissions.
     pub access: Access,
+    /// Parameters and policies.
+    pub parameters: Parameters,
     /// What was left out, as text for the log.
     pub problems: Vec<String>,
 }
@@ -21,7 +24,8 @@ pub struct Restored {
 /// Builds virtual hosts and access from definitions in any order.
 #[must_use]
 pub fn restore(access: Access, definitions: &[Definition]) -> Restored {
-    let mut restored = Restored { vhosts: BTreeMap::new(), access, problems: Vec::new() };
+    let mut restored =
+        Restored { vhosts: BTreeMap::new(), access, parameters: Parameters::default(), problems: Vec::new() };
     for definition in definitions {
         match definition {
             Definition::Vhost(vhost) => {
@@ -35,7 +39,7 @@ pub fn restore(access: Access, definitions: &[Definition]) -> Restored {
                     restored.problems.push(format!("{:?}: {error}", definition.key()));
                 }
             }
-            _ => {}
+            other => restored.parameters.restore(other),
         }
     }
     let topology =

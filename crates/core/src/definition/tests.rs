@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::access::PasswordHash;
+use crate::admin::Argument;
+use crate::parameters::{GlobalParameter, Parameter, ParameterValue, Policy};
 
 fn name<T: From<String> + std::fmt::Debug>() -> impl Strategy<Value = T> {
     prop_oneof![".{0,8}", "[a-z./#*é]{0,60}"].prop_map(T::from)
@@ -93,6 +95,22 @@ fn binding() -> impl Strategy<Value = BindingDefinition> {
     )
 }
 
+fn parameter_value() -> impl Strategy<Value = ParameterValue> {
+    let leaf = prop_oneof![
+        Just(Argument::Void),
+        any::<bool>().prop_map(Argument::Bool),
+        any::<i64>().prop_map(Argument::Long),
+        ".{0,9}".prop_map(|text| Argument::LongStr(text.into_bytes())),
+    ];
+    let nested = leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Argument::Array),
+            vec(("[a-z]{1,5}", inner), 0..4).prop_map(Argument::Table),
+        ]
+    });
+    nested.prop_map(|value| ParameterValue::new(value).expect("a small value"))
+}
+
 fn definition() -> impl Strategy<Value = Definition> {
     let flags = || any::<(bool, bool, bool)>();
     prop_oneof![
@@ -129,6 +147,16 @@ fn definition() -> impl Strategy<Value = Definition> {
             }
         ),
         binding().prop_map(Definition::Binding),
+        (name(), "[a-z]{1,9}", ".{1,9}", parameter_value()).prop_map(|(vhost, component, name, value)| {
+            Definition::Parameter(Parameter { vhost, component, name, value })
+        }),
+        (".{1,9}", parameter_value())
+            .prop_map(|(name, value)| Definition::GlobalParameter(GlobalParameter { name, value })),
+        (name(), ".{1,9}", ".{0,9}", "[a-z]{0,9}", arguments(), any::<i64>()).prop_map(
+            |(vhost, name, pattern, apply_to, definition, priority)| {
+                Definition::Policy(Policy { vhost, name, pattern, apply_to, definition, priority })
+            }
+        ),
     ]
 }
 

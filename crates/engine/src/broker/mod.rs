@@ -4,6 +4,7 @@ mod connections;
 mod definitions;
 mod exchanges;
 mod messages;
+mod parameters;
 mod queues;
 mod users;
 mod vhosts;
@@ -17,6 +18,7 @@ use leveret_core::connection::{Announcement, Tuning};
 use leveret_core::ids::{ConnectionId, QueueId};
 use leveret_core::limits;
 use leveret_core::names::{UserName, VhostName};
+use leveret_core::parameters::Parameters;
 use leveret_core::queue::ConsumerKey;
 use leveret_core::vhost::Caller;
 use leveret_storage::Position;
@@ -92,6 +94,8 @@ pub struct Broker<S: Seams> {
     pub connections: S::Map<ConnectionId, Arc<ConnectionEntry<S>>>,
     /// Users and permissions.
     pub access: S::RwLock<Access>,
+    /// Parameters and policies.
+    pub parameters: S::RwLock<Parameters>,
     /// The log.
     pub log: S::Log,
     pub(crate) reply_targets: S::Map<String, ReplyTarget<S>>,
@@ -134,6 +138,7 @@ impl<S: Seams> Broker<S> {
             vhosts,
             connections: S::Map::new(),
             access: S::RwLock::new(booted.access),
+            parameters: S::RwLock::new(booted.parameters),
             log,
             reply_targets: S::Map::new(),
             administration: S::Lock::new(()),

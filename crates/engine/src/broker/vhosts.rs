@@ -58,6 +58,7 @@ impl<S: Seams> Broker<S> {
             let (position, removed) = vhost.topology.write(|topology| {
                 let mut changes = topology.remove().changes;
                 changes.extend(self.access.write(|access| access.delete_vhost(name)));
+                changes.extend(self.parameters.write(|parameters| parameters.delete_vhost(name)));
                 self.access_version.fetch_add(1, Ordering::AcqRel);
                 let position = self.log_changes(&changes);
                 vhost.changed();

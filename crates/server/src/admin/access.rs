@@ -28,7 +28,7 @@ fn told(error: AccessError) -> AdminError {
 
 impl BrokerAdmin {
     /// The answer once the disk has it.
-    fn durable<R>(&self, done: Result<(R, Position), AccessError>) -> Result<R, AdminError> {
+    pub(super) fn durable<R>(&self, done: Result<(R, Position), AccessError>) -> Result<R, AdminError> {
         let (result, position) = done.map_err(told)?;
         self.wait_for(position);
         Ok(result)

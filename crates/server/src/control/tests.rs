@@ -13,7 +13,31 @@ use crate::config::BindAddress;
 /// A broker without anything in it; whoever logs in tells whether it came from this machine.
 struct Empty;
 
+impl ParameterAdmin for Empty {
+    fn parameters(&self) -> Vec<ParameterView> {
+        vec![]
+    }
+    fn put_parameter(&self, _: &ParameterView) -> Result<(), AdminError> {
+        Err(AdminError::NotFound)
+    }
+    fn global_parameters(&self) -> Vec<GlobalParameterView> {
+        vec![]
+    }
+    fn put_global_parameter(&self, _: &GlobalParameterView) -> Result<(), AdminError> {
+        Err(AdminError::NotFound)
+    }
+    fn policies(&self) -> Vec<PolicyView> {
+        vec![]
+    }
+    fn put_policy(&self, _: &PolicyView) -> Result<(), AdminError> {
+        Err(AdminError::NotFound)
+    }
+}
+
 impl Admin for Empty {
+    fn together(&self, changes: &mut dyn FnMut(&dyn Admin)) {
+        changes(self);
+    }
     fn authenticate(&self, _: &str, _: &[u8], loopback: bool) -> Result<AuthenticatedUser, AuthFailure> {
         let name = if loopback { "local" } else { "remote" };
         Ok(AuthenticatedUser { name: name.to_owned(), tags: vec!["management".to_owned()], vhosts: vec![] })
