@@ -8,6 +8,9 @@ mod parameters;
 mod topology;
 
 use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::connection::TlsFacts;
 
 use crate::error::BrokerError;
 
@@ -208,7 +211,7 @@ pub struct ConnectionView {
     pub vhost: Option<String>,
     /// What it is doing.
     pub state: ConnectionState,
-    /// `PLAIN` or `AMQPLAIN`; `None` before login.
+    /// The SASL mechanism, for instance `PLAIN`; `None` before login.
     pub auth_mechanism: Option<String>,
     /// The negotiated largest frame, in bytes.
     pub frame_max: u32,
@@ -222,6 +225,8 @@ pub struct ConnectionView {
     pub client_properties: Arguments,
     /// When it was accepted, in milliseconds since the Unix epoch.
     pub connected_at_ms: u64,
+    /// What its TLS handshake gave; `None` over plain TCP.
+    pub tls: Option<Arc<TlsFacts>>,
     /// Bytes received.
     pub recv_oct: Option<u64>,
     /// Bytes sent.

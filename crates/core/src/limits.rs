@@ -19,6 +19,9 @@ pub const HEARTBEAT_S: u16 = 60;
 /// The time from accept to connection.open-ok, in milliseconds (RabbitMQ's `handshake_timeout`).
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 
+/// The time that a TLS handshake may take before that, in milliseconds (RabbitMQ's `ssl_handshake_timeout`).
+pub const TLS_HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
+
 /// The largest message body, in bytes. RabbitMQ 3.13 took 128 MiB, RabbitMQ 4 takes 16; the larger one breaks
 /// nobody.
 pub const MAX_MESSAGE_SIZE_BYTES: u64 = 134_217_728;

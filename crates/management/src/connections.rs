@@ -56,6 +56,8 @@ fn find(request: &Request<'_>) -> Result<ConnectionView, ApiError> {
 
 fn connection_json(connection: &ConnectionView, node: &str, style: ArgumentStyle) -> Value {
     let user = connection.user.as_deref();
+    let tls = connection.tls.as_deref();
+    let certificate = tls.and_then(|tls| tls.certificate.as_ref());
     Object::default()
         .set("name", connection.peer.connection_name.as_str())
         .known("user_provided_name", connection.user_provided_name.as_deref())
@@ -70,14 +72,14 @@ fn connection_json(connection: &ConnectionView, node: &str, style: ArgumentStyle
         .set("port", connection.port)
         .set("peer_host", connection.peer.peer_host.to_string())
         .set("peer_port", connection.peer.peer_port)
-        .set("ssl", false)
-        .set("ssl_protocol", Value::Null)
-        .set("ssl_key_exchange", Value::Null)
-        .set("ssl_cipher", Value::Null)
-        .set("ssl_hash", Value::Null)
-        .set("peer_cert_subject", Value::Null)
-        .set("peer_cert_issuer", Value::Null)
-        .set("peer_cert_validity", Value::Null)
+        .set("ssl", tls.is_some())
+        .set("ssl_protocol", tls.map(|tls| tls.protocol))
+        .set("ssl_key_exchange", tls.map(|tls| tls.key_exchange))
+        .set("ssl_cipher", tls.map(|tls| tls.cipher))
+        .set("ssl_hash", tls.map(|tls| tls.hash))
+        .set("peer_cert_subject", certificate.map(|certificate| certificate.subject.as_str()))
+        .set("peer_cert_issuer", certificate.map(|certificate| certificate.issuer.as_str()))
+        .set("peer_cert_validity", certificate.map(|certificate| certificate.validity.as_str()))
         .known("auth_mechanism", connection.auth_mechanism.as_deref())
         .set("frame_max", connection.frame_max)
         .set("channel_max", connection.channel_max)

@@ -74,6 +74,7 @@ fn connection(port: u16, user: Option<&str>) -> ConnectionView {
             Argument::Table(vec![("basic.nack".to_owned(), Argument::Bool(true))]),
         )],
         connected_at_ms: 1_795_259_239_843,
+        tls: None,
         recv_oct: Some(812),
         send_oct: None,
         recv_cnt: None,

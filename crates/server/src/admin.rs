@@ -173,6 +173,7 @@ fn connection_view(entry: &Entry) -> ConnectionView {
             .map(|properties| properties.to_admin())
             .unwrap_or_default(),
         connected_at_ms: entry.peer.connected_at.0,
+        tls: entry.peer.tls.clone(),
         recv_oct: None,
         send_oct: None,
         recv_cnt: None,

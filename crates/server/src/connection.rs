@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use leveret_engine::{Flow, Session, WriteQueue};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
+use tokio::io::Interest;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock::Clock;
 use crate::seams::{Shell, TaskWaker};
+use crate::transport::Transport;
 
 /// The first read of an idle connection; more is reserved while reads fill it.
 const FIRST_READ_BYTES: usize = 8 * 1024;
@@ -32,7 +32,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// The socket's side of a session.
 pub struct ConnectionTask {
-    stream: TcpStream,
+    transport: Transport,
     session: Session<Shell>,
     waker: TaskWaker,
     clock: Clock,
@@ -45,14 +45,14 @@ pub struct ConnectionTask {
 impl ConnectionTask {
     /// A task for an accepted socket. `on_open` is called once login and vhost are done.
     pub fn new(
-        stream: TcpStream,
+        transport: Transport,
         session: Session<Shell>,
         waker: TaskWaker,
         clock: Clock,
         on_open: Box<dyn FnOnce() + Send>,
     ) -> Box<Self> {
         Box::new(Self {
-            stream,
+            transport,
             session,
             waker,
             clock,
@@ -97,7 +97,7 @@ impl ConnectionTask {
                 timer.as_mut().reset(deadline);
             }
             let flow = tokio::select! {
-                ready = ready(&self.stream, interest) => {
+                ready = self.transport.ready(interest) => {
                     if ready?.is_readable() && wants_input { self.read()? } else { Flow::Go }
                 }
                 () = self.waker.woken() => self.session.woken(self.clock.now()),
@@ -135,8 +135,7 @@ impl ConnectionTask {
     /// Reads into a buffer that grows while reads fill it.
     fn receive(&mut self) -> io::Result<usize> {
         let room = self.read_bytes;
-        self.input.reserve(room);
-        let count = self.stream.try_read_buf(&mut self.input)?;
+        let count = self.transport.try_read_buf(&mut self.input, room)?;
         if count >= room {
             self.read_bytes = (self.read_bytes * 2).min(MOST_READ_BYTES);
         } else if count < room / 4 {
@@ -148,7 +147,7 @@ impl ConnectionTask {
     /// Before login a connection keeps no more than it has sent: thousands may stop half-way.
     fn receive_handshake(&mut self) -> io::Result<usize> {
         let mut buffer = [0; HANDSHAKE_READ_BYTES];
-        let count = self.stream.try_read(&mut buffer)?;
+        let count = self.transport.try_read(&mut buffer)?;
         let mut input = BytesMut::with_capacity(self.input.len() + count);
         input.extend_from_slice(&self.input);
         input.extend_from_slice(&buffer[..count]);
@@ -163,15 +162,11 @@ impl ConnectionTask {
                 self.session.take_output(&mut self.output);
                 if !self.output.has_remaining() {
                     self.output.release();
-                    return Ok(false);
+                    return self.transport.try_flush();
                 }
             }
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.output.chunks_vectored(&mut slices);
-            match self.stream.try_write_vectored(&slices[..count]) {
-                Ok(written) => self.output.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-                Err(error) => return Err(error),
+            if !self.write_once()? {
+                return Ok(true);
             }
             if !self.output.has_remaining() {
                 self.session.flushed(self.clock.now());
@@ -180,36 +175,39 @@ impl ConnectionTask {
         Ok(true)
     }
 
+    /// Hands the socket one batch of what is left. False if it takes nothing now.
+    fn write_once(&mut self) -> io::Result<bool> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = self.output.chunks_vectored(&mut slices);
+        match self.transport.try_write_vectored(&slices[..count]) {
+            Ok(written) => {
+                self.output.advance(written);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes the last bytes and waits for the peer to have read them: a socket closed over unread input would
     /// reset the connection and take them along.
     async fn linger(mut self: Box<Self>) {
         let written = async {
-            if !self.output.has_remaining() {
-                self.session.take_output(&mut self.output);
-            }
             loop {
-                while self.output.has_remaining() {
-                    self.stream.write_buf(&mut self.output).await?;
-                }
-                self.session.take_output(&mut self.output);
                 if !self.output.has_remaining() {
-                    break;
+                    self.session.take_output(&mut self.output);
+                    if !self.output.has_remaining() {
+                        break;
+                    }
+                }
+                if !self.write_once()? {
+                    self.transport.ready(Some(Interest::WRITABLE)).await?;
                 }
             }
-            self.stream.shutdown().await?;
-            let mut rest = [0; 1024];
-            while self.stream.read(&mut rest).await? > 0 {}
-            Ok::<(), io::Error>(())
+            self.transport.finish().await
         };
         // Either way the socket closes now.
         _ = timeout(LINGER, written).await;
-    }
-}
-
-async fn ready(stream: &TcpStream, interest: Option<Interest>) -> io::Result<tokio::io::Ready> {
-    match interest {
-        Some(interest) => stream.ready(interest).await,
-        None => std::future::pending().await,
     }
 }
 

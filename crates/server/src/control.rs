@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::listener::canonical;
+use crate::tls::TlsAcceptor;
 
 /// HTTP connections at once, on each listener. Browsers and probes need a handful; more wait.
 const CONNECTIONS_MAX: usize = 128;
@@ -39,9 +40,9 @@ pub const CONTROL_FOLDER: &str = "control";
 /// The control socket within its folder.
 pub const CONTROL_SOCKET: &str = "leveret.sock";
 
-/// Serves the HTTP API over TCP for ever. Dropping the future ends it; connections that are open end with their
+/// Serves the HTTP API over TCP, or TLS over that, for ever. Dropping the future ends it; connections that are open end with their
 /// next answer's reading or with the runtime.
-pub async fn serve_http(listener: TcpListener, admin: Arc<dyn Admin>) {
+pub async fn serve_http(listener: TcpListener, tls: Option<Arc<TlsAcceptor>>, admin: Arc<dyn Admin>) {
     let router = router(admin, Face::Tcp);
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
@@ -50,7 +51,14 @@ pub async fn serve_http(listener: TcpListener, admin: Arc<dyn Admin>) {
                 let _ = stream.set_nodelay(true);
                 let peer: SocketAddr = canonical(peer);
                 let router = router.clone().layer(Extension(ConnectInfo(peer)));
-                tokio::spawn(serve_connection(stream, router, permit));
+                match tls.clone() {
+                    None => tokio::spawn(serve_connection(stream, router, permit)),
+                    Some(acceptor) => tokio::spawn(async move {
+                        if let Some(secured) = acceptor.accept(stream, peer).await {
+                            serve_connection(secured.stream, router, permit).await;
+                        }
+                    }),
+                };
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await,
         }

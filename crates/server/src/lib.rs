@@ -17,3 +17,5 @@ pub mod seams;
 pub mod server;
 pub mod telemetry;
 pub mod timer;
+pub mod tls;
+pub mod transport;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use leveret_server::config::{Args, Config, config_docs};
+use leveret_server::server::ServerError;
 use leveret_server::{node, telemetry};
 
 // The allocator of the hot path: some five times the system's rate for small blocks freed on another thread.
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(node::run(config)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ ServerError::Tls(_)) => refuse(EX_CONFIG, &error),
         Err(error) => refuse(EX_SOFTWARE, &error),
     }
 }

@@ -4,9 +4,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use leveret_core::admin::{Admin, Listener};
+use leveret_core::connection::TlsFacts;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::admin::BrokerAdmin;
@@ -19,6 +20,11 @@ use crate::listener::{
 };
 use crate::load_definitions::load_definitions;
 use crate::server::{Server, ServerError};
+use crate::tls::{Secured, TlsAcceptor, TlsError};
+use crate::transport::Transport;
+
+/// Clients whose TLS handshake is done and who wait to be served; that takes no time, so they are few.
+const SECURED_WAITING: usize = 64;
 
 /// Runs a node until it is asked to stop, by SIGTERM, SIGINT or management.
 ///
@@ -26,6 +32,9 @@ use crate::server::{Server, ServerError};
 /// [`ServerError`]: why it did not start, or what it could not flush.
 pub async fn run(config: Config) -> Result<(), ServerError> {
     let clock = Clock::start();
+    // Certificates that cannot be used are told before anything is opened.
+    let amqps_tls = enabled("AMQP", &config.amqps, || TlsAcceptor::amqps(&config))?;
+    let https_tls = enabled("HTTP", &config.https, || TlsAcceptor::https(&config))?;
     let descriptors = raise_descriptor_limit();
     // The alarms measure the folder's disk; what is wrong with the folder itself is told when it is opened.
     _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
@@ -34,7 +43,9 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let gate = ConnectionGate::new(descriptors);
     let stop = Arc::new(Notify::new());
     let amqp = bind_all(&config.amqp, "AMQP")?;
+    let amqps = bind_all(&config.amqps, "AMQP over TLS")?;
     let http = bind_all(&config.http, "HTTP")?;
+    let https = bind_all(&config.https, "HTTPS")?;
     let control =
         ControlSocket::bind(&config.data_dir).map_err(ServerError::system("open the control socket"))?;
     let definitions = config.load_definitions.clone();
@@ -42,7 +53,11 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         broker: Arc::clone(&server.broker),
         alarms: Arc::clone(&alarms),
         gate: Arc::clone(&gate),
-        listeners: described(&amqp, "amqp").chain(described(&http, "http")).collect(),
+        listeners: described(&amqp, "amqp")
+            .chain(described(&amqps, "amqp/ssl"))
+            .chain(described(&http, "http"))
+            .chain(described(&https, "https"))
+            .collect(),
         config,
         descriptors,
         stop: Arc::clone(&stop),
@@ -56,14 +71,22 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     services.spawn(alarms.run());
     services.spawn(serve_control(control, Arc::clone(&admin)));
     for listener in http {
-        services.spawn(serve_http(listener, Arc::clone(&admin)));
+        services.spawn(serve_http(listener, None, Arc::clone(&admin)));
+    }
+    for listener in https {
+        services.spawn(serve_http(listener, https_tls.clone(), Arc::clone(&admin)));
     }
     let server = Arc::new(server);
     let mut accepting = JoinSet::new();
     for listener in amqp {
         let server = Arc::clone(&server);
-        let on_accept = move |stream: TcpStream, _peer, permit| serve(&server, stream, permit);
+        let on_accept = move |stream: TcpStream, _peer, permit| {
+            serve(&server, Transport::Plain(stream), None, permit);
+        };
         accepting.spawn(accept_loop(listener, Arc::clone(&gate), on_accept));
+    }
+    for (listener, acceptor) in amqps.into_iter().zip(amqps_tls.iter().cycle()) {
+        accept_tls(&mut accepting, listener, Arc::clone(acceptor), Arc::clone(&gate), Arc::clone(&server));
     }
     tracing::info!("ready");
     stop_asked(&stop).await?;
@@ -76,6 +99,46 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     services.shutdown().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The acceptor if there is anywhere to listen.
+fn enabled(
+    what: &str,
+    addresses: &[BindAddress],
+    acceptor: impl FnOnce() -> Result<Arc<TlsAcceptor>, TlsError>,
+) -> Result<Option<Arc<TlsAcceptor>>, ServerError> {
+    let acceptor = (!addresses.is_empty()).then(acceptor).transpose()?;
+    if let Some(acceptor) = &acceptor {
+        tracing::info!("{what} over TLS: {}", acceptor.asks());
+    }
+    Ok(acceptor)
+}
+
+/// Accepts for TLS: each handshake is a task of its own, and what comes out of them is served like any other client.
+/// Handshakes that are not done when `tasks` end come to nothing.
+fn accept_tls(
+    tasks: &mut JoinSet<()>,
+    listener: TcpListener,
+    acceptor: Arc<TlsAcceptor>,
+    gate: Arc<ConnectionGate>,
+    server: Arc<Server>,
+) {
+    let (done, mut secured) = mpsc::channel::<(Secured, ConnectionPermit)>(SECURED_WAITING);
+    let on_accept = move |stream, peer, permit| {
+        let (acceptor, done) = (Arc::clone(&acceptor), done.clone());
+        tokio::spawn(async move {
+            if let Some(secured) = acceptor.accept(stream, peer).await {
+                // Nobody takes it once the broker stops.
+                _ = done.send((secured, permit)).await;
+            }
+        });
+    };
+    tasks.spawn(accept_loop(listener, gate, on_accept));
+    tasks.spawn(async move {
+        while let Some((secured, permit)) = secured.recv().await {
+            serve(&server, secured.stream.into(), Some(secured.facts), permit);
+        }
+    });
 }
 
 fn bind_all(addresses: &[BindAddress], what: &str) -> Result<Vec<TcpListener>, ServerError> {
@@ -99,10 +162,10 @@ fn described(listeners: &[TcpListener], protocol: &'static str) -> impl Iterator
     described.into_iter()
 }
 
-fn serve(server: &Server, stream: TcpStream, permit: ConnectionPermit) {
+fn serve(server: &Server, transport: Transport, tls: Option<TlsFacts>, permit: ConnectionPermit) {
     let permit = Arc::new(parking_lot::Mutex::new(permit));
     let opened = Arc::clone(&permit);
-    match server.connection(stream, Box::new(move || opened.lock().authenticated())) {
+    match server.connection(transport, tls, Box::new(move || opened.lock().authenticated())) {
         Ok(connection) => {
             tokio::spawn(async move {
                 connection.await;

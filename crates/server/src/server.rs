@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use leveret_core::BrokerError;
 use leveret_core::access::{Access, PasswordHash, Permission, User};
-use leveret_core::connection::{Announcement, Tuning};
+use leveret_core::connection::{Announcement, TlsFacts, Tuning};
 use leveret_core::definition::{Definition, VhostDefinition};
 use leveret_engine::boot::{BootError, boot, is_first_start};
 use leveret_engine::broker::Settings;
@@ -15,7 +15,6 @@ use leveret_storage::{
     DataDir, DefinitionCheckpoint, DefinitionStore, LogWriter, RealDisk, SledCheckpoint, StorageError,
     StorageOptions,
 };
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
@@ -26,6 +25,8 @@ use crate::listener::canonical;
 use crate::log::LogThread;
 use crate::seams::{Shell, TaskWaker};
 use crate::timer::TimerThread;
+use crate::tls::TlsError;
+use crate::transport::Transport;
 
 /// How long clients have to answer a stop's connection.close.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,6 +46,9 @@ pub enum ServerError {
     /// A setting makes no sense.
     #[error("{0}")]
     Setting(String),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system refused a thread, a socket or a file.
     #[error("{what}: {source}")]
     System {
@@ -142,23 +146,26 @@ impl Server {
         Ok(Self { broker, clock, log, definitions, timer, _data_dir: dir })
     }
 
-    /// Serves one accepted AMQP socket until it closes. `on_open` is called once its client has logged in.
+    /// Serves one accepted AMQP client until it closes; `tls` is what its TLS handshake gave. `on_open` is called once
+    /// it has logged in.
     pub fn connection(
         &self,
-        stream: TcpStream,
+        transport: Transport,
+        tls: Option<TlsFacts>,
         on_open: Box<dyn FnOnce() + Send>,
     ) -> std::io::Result<impl Future<Output = ()> + Send + use<>> {
-        let (remote, local) = (stream.peer_addr()?, stream.local_addr()?);
+        let (remote, local) = (transport.socket().peer_addr()?, transport.socket().local_addr()?);
         let peer = Peer {
             host: canonical(remote).ip(),
             port: remote.port(),
             local_host: canonical(local).ip(),
             local_port: local.port(),
             connected_at: self.clock.unix(),
+            tls: tls.map(Arc::new),
         };
         let waker = TaskWaker::default();
         let session = Session::new(&self.broker, peer, waker.clone(), self.clock.now());
-        Ok(ConnectionTask::new(stream, session, waker, self.clock, on_open).run())
+        Ok(ConnectionTask::new(transport, session, waker, self.clock, on_open).run())
     }
 
     /// Stops: clients get 320, everything is flushed, the log ends with the mark of a clean stop.
@@ -220,6 +227,7 @@ fn settings(config: &Config, memory_limit: u64) -> Settings {
             cluster_name: config.cluster_name.clone().unwrap_or_else(|| config.node_name.clone()),
             ..Announcement::default()
         },
+        sasl: config.sasl.clone(),
         max_message_size: config.max_message_size,
         unfinished_bytes: (memory_limit / 10).max(config.max_message_size),
         ..Settings::default()

@@ -2,7 +2,7 @@
 
 use leveret_protocol::field_table::{FieldValue, TableWriter};
 
-use super::sasl::{LoginError, login};
+use super::sasl::{LoginError, Origin, SaslSettings};
 use super::*;
 use crate::error::Scope;
 
@@ -38,6 +38,7 @@ fn amqplain(fields: &[(&str, FieldValue<'_>)]) -> Vec<u8> {
 #[test]
 fn logins() {
     let access = access();
+    let (sasl, here) = (SaslSettings::default(), Origin { is_loopback: true, tls: None });
     let (user, password) = (FieldValue::LongString(b"guest"), FieldValue::LongString(b"guest"));
     let both = amqplain(&[("PASSWORD", password), ("LOGIN", user)]);
     let bytes = amqplain(&[("LOGIN", FieldValue::Bytes(b"bob")), ("PASSWORD", FieldValue::Bytes(b"bob"))]);
@@ -73,7 +74,7 @@ fn logins() {
         ("plain", b"\0guest\0guest", "503"),
         ("", b"\0guest\0guest", "503"),
     ] {
-        let got = match login(&access, mechanism, response, true) {
+        let got = match sasl.login(&access, mechanism, response, here) {
             Ok(user) => user.name.to_string(),
             Err(LoginError::Malformed(error)) => {
                 assert_eq!(error.scope, Scope::Connection);

@@ -11,9 +11,11 @@
 
 mod heartbeat;
 mod server_properties;
+mod tls;
 
 pub use heartbeat::{Due, Heartbeat};
 pub use server_properties::Announcement;
+pub use tls::{CertificateFacts, TlsFacts};
 
 use leveret_protocol::amqp::{AMQPClass, AMQPValue, FieldTable, connection};
 use leveret_protocol::constants::reply_code;
@@ -21,9 +23,6 @@ use leveret_protocol::constants::reply_code;
 use crate::BrokerError;
 use crate::ids::MonotonicMillis;
 use crate::limits;
-
-/// SASL mechanisms offered, in RabbitMQ's order.
-pub const MECHANISMS: &str = "AMQPLAIN PLAIN";
 
 /// What the operator may set of the negotiation.
 #[derive(Clone, Debug)]
@@ -162,14 +161,14 @@ impl Connection {
         }
     }
 
-    /// connection.start as it goes out first.
+    /// connection.start as it goes out first, with the SASL mechanisms that are offered, parted by spaces.
     #[must_use]
-    pub fn start(announcement: &Announcement) -> AMQPClass {
+    pub fn start(announcement: &Announcement, mechanisms: &str) -> AMQPClass {
         AMQPClass::Connection(connection::AMQPMethod::Start(connection::Start {
             version_major: 0,
             version_minor: 9,
             server_properties: announcement.to_table(),
-            mechanisms: MECHANISMS.into(),
+            mechanisms: mechanisms.into(),
             locales: "en_US".into(),
         }))
     }

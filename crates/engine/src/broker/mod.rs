@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use leveret_core::BrokerError;
-use leveret_core::access::{Access, Operation, Resource, sasl};
+use leveret_core::access::sasl::{LoginError, Origin, SaslSettings};
+use leveret_core::access::{Access, Operation, Resource};
 use leveret_core::connection::{Announcement, Tuning};
 use leveret_core::ids::{ConnectionId, QueueId};
 use leveret_core::limits;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub tuning: Tuning,
     /// How the broker introduces itself.
     pub announcement: Announcement,
+    /// The ways to log in.
+    pub sasl: SaslSettings,
     /// The largest message body in bytes.
     pub max_message_size: u64,
     /// Bytes that may wait for the log before publishers are not read.
@@ -58,6 +61,7 @@ impl Default for Settings {
         Self {
             tuning: Tuning::default(),
             announcement: Announcement::default(),
+            sasl: SaslSettings::default(),
             max_message_size: limits::MAX_MESSAGE_SIZE_BYTES,
             log_backlog_bytes: limits::LOG_BACKLOG_BYTES,
             unfinished_bytes: limits::UNFINISHED_BYTES,
@@ -200,16 +204,17 @@ impl<S: Seams> Broker<S> {
         &self,
         mechanism: &str,
         response: &[u8],
-        is_loopback: bool,
+        origin: Origin<'_>,
     ) -> Result<UserName, Option<BrokerError>> {
         let result = self.access.read(|access| {
-            sasl::login(access, mechanism, response, is_loopback).map(|user| user.name.clone())
+            let login = self.settings.sasl.login(access, mechanism, response, origin);
+            login.map(|user| user.name.clone())
         });
         result.map_err(|error| {
             tracing::warn!("{error}");
             match error {
-                sasl::LoginError::Malformed(_) => None,
-                sasl::LoginError::Refused { reply, .. } => Some(reply),
+                LoginError::Malformed(_) => None,
+                LoginError::Refused { reply, .. } => Some(reply),
             }
         })
     }

@@ -46,7 +46,7 @@ impl<S: Seams> Session<S> {
     }
 
     fn login(&mut self, mechanism: &str, response: &[u8], now: MonotonicMillis) -> Result<(), BrokerError> {
-        let user = match self.broker.login(mechanism, response, self.peer.is_loopback()) {
+        let user = match self.broker.login(mechanism, response, self.peer.origin()) {
             Ok(user) => user,
             Err(refusal) => return self.refuse_login(refusal, now),
         };

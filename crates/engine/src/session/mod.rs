@@ -24,8 +24,9 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use leveret_core::BrokerError;
+use leveret_core::access::sasl::Origin;
 use leveret_core::channel::Channel;
-use leveret_core::connection::{Connection, Due, Phase};
+use leveret_core::connection::{Connection, Due, Phase, TlsFacts};
 use leveret_core::ids::{ConnectionId, MonotonicMillis, UnixMillis};
 use leveret_core::limits;
 use leveret_core::names::UserName;
@@ -70,6 +71,8 @@ pub struct Peer {
     pub local_port: u16,
     /// When it was accepted.
     pub connected_at: UnixMillis,
+    /// What its TLS handshake gave; `None` over plain TCP.
+    pub tls: Option<Arc<TlsFacts>>,
 }
 
 impl Peer {
@@ -77,6 +80,11 @@ impl Peer {
     #[must_use]
     pub fn connection_name(&self) -> String {
         format!("{}:{} -> {}:{}", self.host, self.port, self.local_host, self.local_port)
+    }
+
+    /// Where it comes from, for those who decide on its login.
+    pub(crate) fn origin(&self) -> Origin<'_> {
+        Origin { is_loopback: self.is_loopback(), tls: self.tls.as_deref() }
     }
 
     /// Whether the client is on this machine, IPv4 mapped into IPv6 included.
@@ -229,7 +237,10 @@ impl<S: Seams> Session<S> {
             HeaderVerdict::Amqp091 => {
                 _ = buf.split_to(8);
                 self.header_seen = true;
-                self.send(0, Connection::start(&self.broker.settings.announcement));
+                let settings = &self.broker.settings;
+                let offered = settings.sasl.offered(self.peer.origin());
+                let start = Connection::start(&settings.announcement, &offered);
+                self.send(0, start);
                 true
             }
             HeaderVerdict::Reply(header) => self.refuse_header(header, buf),

@@ -292,6 +292,7 @@ impl World {
             local_host: [127, 0, 0, 1].into(),
             local_port: 5672,
             connected_at: UnixMillis(0),
+            tls: None,
         };
         let wakes = Wakes::default();
         let session = Session::new(&self.broker, peer, wakes.clone(), MonotonicMillis(0));

@@ -2,6 +2,7 @@
 //!
 //! `docs/CONFIGURATION.md` is written from this table.
 
+use leveret_core::access::sasl::{Anonymous, UnknownMechanism};
 use leveret_core::admin::{DiskFreeLimit, MemoryWatermark};
 
 use super::values::{BindAddress, parse_size, parse_switch};
@@ -165,6 +166,153 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
+    set("listeners.ssl", "none", "none", "`none`: no AMQP clients over TLS.", |c, _, v| {
+        if v != "none" {
+            return Err(refuse(v, "`none`; addresses are given as listeners.ssl.1 and so on"));
+        }
+        c.amqps.clear();
+        Ok(())
+    }),
+    set(
+        "listeners.ssl.*",
+        "PORT or ADDR:PORT",
+        "",
+        "Where AMQP clients connect over TLS, usually 5671. `ssl_options.certfile` and `.keyfile` are needed for it.",
+        |c, _, v| {
+            c.amqps.push(v.parse().map_err(|error: super::values::NotAnAddress| error.to_string())?);
+            Ok(())
+        },
+    ),
+    set(
+        "ssl_options.certfile",
+        "a file",
+        "",
+        "The broker's certificate, PEM; its issuers may follow it. Read again when it changes, as are the two below.",
+        |c, _, v| c.tls.set("certfile", v),
+    ),
+    set("ssl_options.keyfile", "a file", "", "Its private key, PEM, unencrypted.", |c, _, v| {
+        c.tls.set("keyfile", v)
+    }),
+    set(
+        "ssl_options.cacertfile",
+        "a file",
+        "",
+        "The authorities that clients' certificates are verified against, PEM. Issuers that `certfile` lacks are taken from here.",
+        |c, _, v| c.tls.set("cacertfile", v),
+    ),
+    set(
+        "ssl_options.verify",
+        "verify_peer or verify_none",
+        "verify_peer with a cacertfile",
+        "`verify_peer`: clients are asked for a certificate, and one that is not good ends the handshake. `verify_none`: they are not asked. RabbitMQ's default is `verify_none`; here only these words switch it off.",
+        |c, _, v| c.tls.set("verify", v),
+    ),
+    set(
+        "ssl_options.fail_if_no_peer_cert",
+        "true or false",
+        "false",
+        "Whether a client without a certificate is refused. Needs `verify_peer`.",
+        |c, _, v| c.tls.set("fail_if_no_peer_cert", v),
+    ),
+    set(
+        "ssl_options.versions.*",
+        "tlsv1.2 or tlsv1.3",
+        "both",
+        "The versions of TLS that are offered. Older ones cannot be.",
+        |c, rest, v| c.tls.set(&format!("versions.{rest}"), v),
+    ),
+    set(
+        "ssl_options.ciphers.*",
+        "a name of OpenSSL or IANA",
+        "all there are",
+        "The ciphers that are offered: AES-GCM and ChaCha20-Poly1305 with ECDHE, and those of TLS 1.3. Others are left out.",
+        |c, rest, v| c.tls.set(&format!("ciphers.{rest}"), v),
+    ),
+    set(
+        "ssl_options.honor_cipher_order",
+        "true or false",
+        "false",
+        "Whether the broker's order of ciphers counts and not the client's.",
+        |c, _, v| c.tls.set("honor_cipher_order", v),
+    ),
+    set(
+        "ssl_options.depth",
+        "0 to 255",
+        "",
+        "How many certificates may stand between a client's and the authority's; 6 at most, as when it is not set.",
+        |c, _, v| c.tls.set("depth", v),
+    ),
+    set(
+        "ssl_options.*",
+        "as RabbitMQ",
+        "",
+        "`password`, `dhfile` and options of session reuse, renegotiation and logging have no effect (an encrypted key stops the start). `crl_check` may only be `false`. Unknown options stop the start.",
+        |c, option, v| c.tls.set(option, v),
+    ),
+    set(
+        "ssl_handshake_timeout",
+        "milliseconds, 1 to 3600000",
+        "5000",
+        "The time that a TLS handshake may take.",
+        |c, _, v| {
+            c.tls_handshake_timeout_ms = number(v, 1, 3_600_000)?;
+            Ok(())
+        },
+    ),
+    set(
+        "ssl_cert_login_from",
+        "distinguished_name, common_name or subject_alternative_name",
+        "distinguished_name",
+        "The part of a client's certificate that EXTERNAL takes as the user's name.",
+        |c, _, v| c.cert_login.set_from(v),
+    ),
+    set(
+        "ssl_cert_login_san_type",
+        "dns, ip, email, uri or other_name",
+        "dns",
+        "The kind of alternative name, with `subject_alternative_name`.",
+        |c, _, v| c.cert_login.set_san_type(v),
+    ),
+    set(
+        "ssl_cert_login_san_index",
+        "0 to 1000",
+        "0",
+        "Which name of that kind, counted from 0.",
+        |c, _, v| {
+            c.cert_login.san_index = usize::try_from(number(v, 0, 1_000)?).unwrap_or_default();
+            Ok(())
+        },
+    ),
+    set(
+        "auth_mechanisms.*",
+        "PLAIN, AMQPLAIN, ANONYMOUS or EXTERNAL",
+        "PLAIN, AMQPLAIN, ANONYMOUS",
+        "The ways to log in that are offered, in this order. ANONYMOUS is for clients on this machine alone; EXTERNAL needs TLS.",
+        |c, _, v| {
+            let mechanism = v.parse().map_err(|error: UnknownMechanism| error.to_string())?;
+            if !c.sasl.mechanisms.contains(&mechanism) {
+                c.sasl.mechanisms.push(mechanism);
+            }
+            Ok(())
+        },
+    ),
+    set(
+        "anonymous_login_user",
+        "a name, or none",
+        "guest",
+        "The user that ANONYMOUS logs in; `none`: it is not offered.",
+        |c, _, v| {
+            let password = c.sasl.anonymous.take().map_or_else(|| "guest".to_owned(), |login| login.password);
+            c.sasl.anonymous = (v != "none").then(|| Anonymous { user: v.to_owned(), password });
+            Ok(())
+        },
+    ),
+    set("anonymous_login_pass", "text", "guest", "Its password.", |c, _, v| {
+        if let Some(login) = &mut c.sasl.anonymous {
+            v.clone_into(&mut login.password);
+        }
+        Ok(())
+    }),
     set("management.tcp.port", "PORT", "15672", "The port of the HTTP API. Also `--http`.", |c, _, v| {
         let port = number(v, 0, u64::from(u16::MAX))?;
         let port = u16::try_from(port).unwrap_or_default();
@@ -177,6 +325,30 @@ pub(super) const KEYS: &[Key] = &[
         c.http = vec![address];
         Ok(())
     }),
+    set(
+        "management.ssl.port",
+        "PORT",
+        "15671",
+        "The port of the HTTP API over TLS. It is opened when any `management.ssl.*` is set, and the plain one then only when a `management.tcp.*` is set too.",
+        |c, _, v| {
+            let port = u16::try_from(number(v, 0, u64::from(u16::MAX))?).unwrap_or_default();
+            c.https = c.https.iter().map(|address| address.with_port(port)).collect();
+            Ok(())
+        },
+    ),
+    set("management.ssl.ip", "an IP address", "all addresses", "Its address.", |c, _, v| {
+        let port = c.https.first().map_or(15_671, BindAddress::port);
+        let address = BindAddress::Any(port).with_host(v).ok_or_else(|| refuse(v, "an IP address"))?;
+        c.https = vec![address];
+        Ok(())
+    }),
+    set(
+        "management.ssl.*",
+        "as ssl_options.*",
+        "",
+        "Its TLS options. Without `certfile` and `keyfile` those of `ssl_options` are used; nothing else is taken from there.",
+        |c, option, v| c.management_tls.set(option, v),
+    ),
     set(
         "heartbeat",
         "seconds, 0 to 65535",
@@ -478,16 +650,11 @@ pub(super) const KEYS: &[Key] = &[
     missing("connection_max", "not built yet: the limit of file descriptors is the limit of connections"),
     missing("default_users.*", "more than one first user is not built yet: none of these was made"),
     missing("consumer_timeout", "not built yet: a consumer may take its time"),
-    missing("listeners.ssl*", "TLS is not built yet: no client can connect there"),
-    missing("ssl_options.*", "TLS is not built yet"),
-    missing("ssl_*", "TLS is not built yet"),
-    missing("management.ssl.*", "TLS is not built yet"),
+    missing("ssl_*", "not built yet"),
     missing("management.*", "not built yet"),
     missing("definitions.*", "definitions come from files only"),
     missing("default_queue_type", "a virtual host's default queue type is not built yet; queues are classic"),
-    missing("auth_mechanisms.*", "PLAIN and AMQPLAIN are always offered"),
     missing("auth_*", "other ways to log in are not built yet"),
-    missing("anonymous_login_*", "anonymous login is not built yet: nobody gets in that way"),
     missing("proxy_protocol", "the PROXY protocol is not built yet"),
     missing("channel_max_per_node", "not built yet"),
     missing("consumer_max_per_channel", "not built yet"),

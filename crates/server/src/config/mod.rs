@@ -7,17 +7,22 @@ mod args;
 mod docs;
 mod file;
 mod keys;
+mod login;
 mod sources;
+mod tls;
 mod values;
 
 use std::fmt;
 use std::path::PathBuf;
 
+use leveret_core::access::sasl::SaslSettings;
 use leveret_core::admin::{DiskFreeLimit, MemoryWatermark};
 use leveret_core::limits;
 
 pub use args::Args;
 pub use docs::config_docs;
+pub use login::{CertLogin, LoginFrom, SanType};
+pub use tls::{TlsOptions, TlsVersion, Verify};
 pub use values::{BindAddress, NotAnAddress};
 
 /// The exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
@@ -75,8 +80,22 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where AMQP clients connect. Empty: nowhere.
     pub amqp: Vec<BindAddress>,
+    /// Where AMQP clients connect over TLS. Empty: nowhere.
+    pub amqps: Vec<BindAddress>,
+    /// TLS for those.
+    pub tls: TlsOptions,
+    /// The time that a TLS handshake may take, in milliseconds.
+    pub tls_handshake_timeout_ms: u64,
+    /// The ways to log in over AMQP.
+    pub sasl: SaslSettings,
+    /// The name that EXTERNAL takes from a client's certificate.
+    pub cert_login: CertLogin,
     /// Where the HTTP API listens. Empty: on the control socket only.
     pub http: Vec<BindAddress>,
+    /// Where the HTTP API listens for TLS. Empty: nowhere.
+    pub https: Vec<BindAddress>,
+    /// TLS for those.
+    pub management_tls: TlsOptions,
     /// The heartbeat offered to clients, in seconds; 0 is none.
     pub heartbeat_s: u16,
     /// The highest channel number offered to clients.
@@ -126,7 +145,14 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("leveret-data"),
             amqp: vec![BindAddress::Any(5_672)],
+            amqps: Vec::new(),
+            tls: TlsOptions::default(),
+            tls_handshake_timeout_ms: limits::TLS_HANDSHAKE_TIMEOUT_MS,
+            sasl: SaslSettings::default(),
+            cert_login: CertLogin::default(),
             http: vec![BindAddress::Any(15_672)],
+            https: Vec::new(),
+            management_tls: TlsOptions::default(),
             heartbeat_s: limits::HEARTBEAT_S,
             channel_max: limits::CHANNEL_MAX,
             frame_max: limits::FRAME_MAX_BYTES,
@@ -246,10 +272,7 @@ impl Config {
         lines: Vec<(String, file::Line)>,
         notices: &mut Vec<Notice>,
     ) -> Result<(), ConfigError> {
-        // A listener in a file replaces the default one; several add up.
-        if lines.iter().any(|(_, line)| line.key.starts_with("listeners.tcp")) {
-            self.amqp.clear();
-        }
+        self.make_room(|prefix| lines.iter().any(|(_, line)| line.key.starts_with(prefix)));
         for (name, line) in lines {
             let place = format!("{name}:{}", line.number);
             match keys::apply(self, &line.key, &line.value) {
@@ -274,6 +297,23 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// A list in the file replaces the default one; its lines add up.
+    fn make_room(&mut self, is_set: impl Fn(&str) -> bool) {
+        if is_set("listeners.tcp") {
+            self.amqp.clear();
+        }
+        if is_set("auth_mechanisms.") {
+            self.sasl.mechanisms.clear();
+        }
+        if is_set("management.ssl.") {
+            self.https = vec![BindAddress::Any(15_671)];
+            // As RabbitMQ: who sets up TLS for the HTTP API has no plain one unless that is set as well.
+            if !is_set("management.tcp.") {
+                self.http.clear();
+            }
+        }
     }
 
     fn apply_environment(&mut self, env: Environment<'_>) -> Result<(), ConfigError> {

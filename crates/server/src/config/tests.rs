@@ -106,8 +106,7 @@ fn none_and_the_last_line_count() {
 #[test]
 fn keys_without_effect_are_told() {
     let (config, notices) =
-        from_file("\ncolour = blue\ncollect_statistics_interval = 5000\nlisteners.ssl.default = 5671\n")
-            .unwrap();
+        from_file("\ncolour = blue\ncollect_statistics_interval = 5000\nproxy_protocol = true\n").unwrap();
     assert_eq!(config, Config::default());
     let shown: Vec<(bool, &str)> =
         notices.iter().map(|notice| (notice.warning, notice.text.as_str())).collect();
@@ -119,10 +118,7 @@ fn keys_without_effect_are_told() {
                 false,
                 "leveret.conf:3: collect_statistics_interval has no effect: there is no interval: answers are computed when asked for"
             ),
-            (
-                true,
-                "leveret.conf:4: listeners.ssl.default has no effect: TLS is not built yet: no client can connect there"
-            ),
+            (true, "leveret.conf:4: proxy_protocol has no effect: the PROXY protocol is not built yet"),
         ]
     );
 }
@@ -192,6 +188,11 @@ fn the_defaults_in_the_table_are_the_defaults() {
             Err(_) => assert!(
                 [
                     "management.tcp.ip",
+                    "management.ssl.ip",
+                    "auth_mechanisms.*",
+                    "ssl_options.verify",
+                    "ssl_options.versions.*",
+                    "ssl_options.ciphers.*",
                     "listeners.tcp.*",
                     "loopback_users",
                     "default_user_tags.*",
@@ -268,4 +269,65 @@ fn secrets_come_from_files() {
     assert!(
         matches!(notices.as_slice(), [Notice { warning: true, text }] if text.contains("ssl_options.certfile"))
     );
+}
+
+#[test]
+fn tls_is_set_option_by_option() {
+    let (config, notices) = from_file(
+        "listeners.ssl.1 = 127.0.0.1:5671\nssl_options.certfile = /c.pem\nssl_options.keyfile = /k.pem\n\
+         ssl_options.cacertfile = /ca.pem\nssl_options.verify = verify_peer\n\
+         ssl_options.fail_if_no_peer_cert = true\nssl_options.versions.1 = tlsv1.3\n\
+         ssl_options.ciphers.1 = TLS_AES_128_GCM_SHA256\nssl_options.depth = 2\n\
+         ssl_options.honor_cipher_order = true\nssl_options.password = secret\nssl_options.crl_check = false\n\
+         ssl_handshake_timeout = 1000\nssl_cert_login_from = subject_alt_name\nssl_cert_login_san_type = uri\n\
+         ssl_cert_login_san_index = 1\nauth_mechanisms.1 = EXTERNAL\nauth_mechanisms.2 = PLAIN\n\
+         anonymous_login_user = none\nmanagement.ssl.port = 15670\nmanagement.ssl.certfile = /m.pem\n",
+    )
+    .unwrap();
+    assert_eq!(notices, []);
+    assert_eq!(config.amqps, ["127.0.0.1:5671".parse().unwrap()]);
+    assert_eq!(config.amqp, [any(5_672)], "the plain one stays");
+    assert_eq!(
+        config.tls,
+        TlsOptions {
+            cacertfile: Some("/ca.pem".into()),
+            certfile: Some("/c.pem".into()),
+            keyfile: Some("/k.pem".into()),
+            verify: Some(Verify::Peer),
+            fail_if_no_peer_cert: true,
+            versions: vec![TlsVersion::V1_3],
+            ciphers: vec!["TLS_AES_128_GCM_SHA256".to_owned()],
+            depth: Some(2),
+            honor_cipher_order: true,
+        }
+    );
+    assert_eq!(config.tls_handshake_timeout_ms, 1_000);
+    let login = CertLogin { from: LoginFrom::SubjectAlternativeName, san_type: SanType::Uri, san_index: 1 };
+    assert_eq!(config.cert_login, login);
+    assert_eq!(config.sasl.mechanisms, ["EXTERNAL", "PLAIN"].map(|name| name.parse().unwrap()));
+    assert_eq!(config.sasl.anonymous, None);
+    assert_eq!((config.https, config.http), (vec![any(15_670)], vec![]), "TLS alone, as it is alone set");
+    assert_eq!(config.management_tls.certfile, Some("/m.pem".into()));
+    let (config, _) = from_file("management.tcp.port = 1\nmanagement.ssl.certfile = /m.pem\n").unwrap();
+    assert_eq!((config.https, config.http), (vec![any(15_671)], vec![any(1)]));
+}
+
+#[test]
+fn tls_options_that_could_leave_something_unverified_are_refused() {
+    for (line, wanted) in [
+        ("ssl_options.verfiy = verify_peer", "there is no TLS option verfiy"),
+        ("management.ssl.fail_if_no_peer = true", "there is no TLS option fail_if_no_peer"),
+        ("ssl_options.verify = peer", "allowed: verify_peer or verify_none"),
+        ("ssl_options.fail_if_no_peer_cert = 1", "allowed: true or false"),
+        ("ssl_options.crl_check = true", "revocation lists are not read"),
+        ("ssl_options.versions.1 = tlsv1.1", "older versions are not offered"),
+        ("ssl_options.certfile = ", "a file is needed"),
+        ("ssl_options.depth = -1", "allowed: a number from 0 to 255"),
+        ("auth_mechanisms.1 = plain", "allowed: PLAIN, AMQPLAIN, ANONYMOUS, EXTERNAL"),
+        ("ssl_cert_login_from = cn", "allowed: distinguished_name"),
+        ("listeners.ssl.1 = here", "is not PORT or ADDR:PORT"),
+    ] {
+        let error = from_file(line).unwrap_err().to_string();
+        assert!(error.contains(wanted) && error.starts_with("leveret.conf:1: "), "{line}: {error}");
+    }
 }

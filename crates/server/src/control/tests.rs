@@ -205,7 +205,7 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, path: &str, head:
 async fn tcp_asks_for_a_login_and_knows_the_peer() {
     let listener = crate::listener::bind(&BindAddress::Any(0)).unwrap().remove(0);
     let port = listener.local_addr().unwrap().port();
-    tokio::spawn(serve_http(listener, Arc::new(Empty)));
+    tokio::spawn(serve_http(listener, None, Arc::new(Empty)));
     for host in ["127.0.0.1", "::1"] {
         let connect = || async { TcpStream::connect((host, port)).await.unwrap() };
         let refused = ask(connect().await, "/api/whoami", "").await;
