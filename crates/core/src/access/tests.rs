@@ -182,3 +182,52 @@ fn what_goes_takes_its_permissions_along() {
     assert_eq!(access.permissions().count(), 0);
     assert_eq!(access.users().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["empty", "guest", "none"]);
 }
+
+#[test]
+fn topic_permissions_limit_the_keys_of_one_exchange() {
+    let mut access = access();
+    let topic = |exchange: &str, write: &str, read: &str| TopicPermission {
+        vhost: "v.1".into(),
+        user: "bob".into(),
+        exchange: exchange.into(),
+        write: write.to_owned(),
+        read: read.to_owned(),
+    };
+    access.put_topic_permission(topic("t", "^{username}\\.{vhost}\\.", "{client_id}")).expect("valid");
+    access.put_topic_permission(topic("e", "", "^a")).expect("valid");
+    for (exchange, operation, key, allowed) in [
+        ("t", Operation::Write, "bob.v.1.k", true),
+        ("t", Operation::Write, "bob.vx1.k", false),
+        ("t", Operation::Write, "alice.v.1.k", false),
+        ("t", Operation::Read, "a{client_id}b", true),
+        ("t", Operation::Read, "a", false),
+        ("e", Operation::Write, "", true),
+        ("e", Operation::Write, "a", false),
+        ("e", Operation::Read, "a.b", true),
+        ("e", Operation::Read, "b", false),
+        ("other", Operation::Write, "b", true),
+    ] {
+        let got = access.check_topic("bob", "v.1", exchange, key, operation);
+        assert_eq!(got.is_ok(), allowed, "{exchange} {operation:?} {key:?}");
+    }
+    assert!(access.check_topic("guest", "v.1", "e", "b", Operation::Write).is_ok(), "another user");
+    assert!(access.check_topic("bob", "/", "e", "b", Operation::Write).is_ok(), "another virtual host");
+    let refused = access.check_topic("bob", "v.1", "e", "k", Operation::Write).expect_err("not allowed");
+    assert_eq!(
+        refused.to_string(),
+        "403 ACCESS_REFUSED - write access to topic 'k' in exchange 'e' in vhost 'v.1' refused for user 'bob'"
+    );
+    assert_eq!(access.put_topic_permission(topic("t", "(", "")).expect_err("unusable").pattern, "(");
+    assert_eq!(access.delete_topic_permissions("bob", "v.1", Some("t")).len(), 1);
+    assert_eq!(access.delete_vhost("v.1").len(), 1, "the other one goes with its virtual host");
+    assert_eq!(access.topic_permissions().count(), 0);
+}
+
+#[test]
+fn a_negative_limit_is_none() {
+    for (limit, count, reached) in
+        [(-1, u64::MAX, false), (0, 0, true), (1, 0, false), (1, 1, true), (1, 2, true)]
+    {
+        assert_eq!(Limit(limit).is_reached(count), reached, "{limit} {count}");
+    }
+}

@@ -78,6 +78,14 @@ impl Arguments {
         FieldTable::parse(&self.0).ok()?.get(name.as_bytes())
     }
 
+    /// These and one more text; what would pass the bounds of a table stays as it is.
+    #[must_use]
+    pub fn with_text(&self, name: &str, text: &str) -> Self {
+        let mut table = self.to_amqp();
+        table.insert(amqp::short_string(name), AMQPValue::LongString(text.into()));
+        Self::from_amqp(&table).unwrap_or_else(|_| self.clone())
+    }
+
     /// Arguments as management has them.
     ///
     /// # Errors

@@ -42,8 +42,9 @@ pub fn restore(access: Access, definitions: &[Definition]) -> Restored {
             other => restored.parameters.restore(other),
         }
     }
-    let topology =
-        |definition: &&Definition| matches!(definition, Definition::Exchange(_) | Definition::Queue(_));
+    let topology = |definition: &&Definition| {
+        matches!(definition, Definition::Exchange(_) | Definition::Queue(_) | Definition::VhostLimits(_))
+    };
     let bindings = definitions.iter().filter(|definition| matches!(definition, Definition::Binding(_)));
     for definition in definitions.iter().filter(topology).chain(bindings) {
         let (Definition::VhostLimits(VhostLimits { vhost, .. })

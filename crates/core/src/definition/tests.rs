@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::access::PasswordHash;
+use crate::access::{Limit, PasswordHash};
 use crate::admin::Argument;
 use crate::parameters::{GlobalParameter, Parameter, ParameterValue, Policy};
 
@@ -66,6 +66,7 @@ fn password() -> impl Strategy<Value = PasswordHash> {
         Just(PasswordHash::None),
         (any::<[u8; 4]>(), vec(any::<u8>(), 0..9))
             .prop_map(|(salt, text)| PasswordHash::salted_sha256(salt, &text)),
+        any::<[u8; 20]>().prop_map(PasswordHash::Md5),
         any::<[u8; 34]>().prop_map(|half| {
             let both: Vec<u8> = half.iter().chain(&half).copied().collect();
             PasswordHash::Sha512(both.try_into().expect("68 octets"))
@@ -109,6 +110,10 @@ fn parameter_value() -> impl Strategy<Value = ParameterValue> {
         ]
     });
     nested.prop_map(|value| ParameterValue::new(value).expect("a small value"))
+}
+
+fn limit() -> impl Strategy<Value = Option<Limit>> {
+    prop::option::of(any::<i64>().prop_map(Limit))
 }
 
 fn definition() -> impl Strategy<Value = Definition> {
@@ -157,6 +162,15 @@ fn definition() -> impl Strategy<Value = Definition> {
                 Definition::Policy(Policy { vhost, name, pattern, apply_to, definition, priority })
             }
         ),
+        (name(), name(), name(), ".{0,9}", ".{0,9}").prop_map(|(vhost, user, exchange, write, read)| {
+            Definition::TopicPermission(TopicPermission { vhost, user, exchange, write, read })
+        }),
+        (name(), limit(), limit()).prop_map(|(vhost, max_connections, max_queues)| {
+            Definition::VhostLimits(VhostLimits { vhost, max_connections, max_queues })
+        }),
+        (name(), limit(), limit()).prop_map(|(user, max_connections, max_channels)| {
+            Definition::UserLimits(UserLimits { user, max_connections, max_channels })
+        }),
     ]
 }
 

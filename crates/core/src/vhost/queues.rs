@@ -8,6 +8,14 @@ use crate::definition::{Change, Definition, DefinitionKey, QueueDefinition};
 use crate::error::BrokerError;
 use crate::ids::{ConnectionId, QueueId};
 
+const QUEUE_TYPE: &str = "x-queue-type";
+const CLASSIC: &str = "classic";
+const QUORUM: &str = "quorum";
+
+fn queue_type_of(arguments: &Arguments) -> Option<&str> {
+    std::str::from_utf8(arguments.get(QUEUE_TYPE)?.as_long_string()?).ok()
+}
+
 /// A queue that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
@@ -102,6 +110,7 @@ impl Vhost {
             check_reserved_prefix("queue", name)?;
         }
         (caller.permit)(Operation::Configure, Resource::queue(name))?;
+        let declaration = &self.with_queue_type(declaration);
         let exclusive_owner = declaration.exclusive.then_some(caller.connection);
         let durable = declaration.durable && !declaration.exclusive;
         if let Some(queue) = self.queues.get(name) {
@@ -113,6 +122,10 @@ impl Vhost {
         if let Some(dlx) = dead_letter_exchange(&declaration.arguments, name, self.name())? {
             (caller.permit)(Operation::Read, Resource::queue(name))?;
             (caller.permit)(Operation::Write, Resource::exchange(&dlx))?;
+        }
+        if declaration.server_named && queue_type_of(&declaration.arguments) == Some(QUORUM) {
+            let text = "Cannot declare a server-named queue for type rabbit_quorum_queue";
+            return Err(BrokerError::precondition_failed(text));
         }
         let properties = QueueProperties {
             name,
@@ -138,12 +151,26 @@ impl Vhost {
         Ok(DeclaredQueue { id: new_id, created: true, effects })
     }
 
+    /// The declaration with the virtual host's default queue type among its arguments, if it names none; classic
+    /// where the default one cannot be what is declared (`rabbit_amqqueue:augment_declare_args`).
+    fn with_queue_type<'a>(&self, declaration: &QueueDeclaration<'a>) -> QueueDeclaration<'a> {
+        let mut declaration = declaration.clone();
+        if declaration.arguments.get(QUEUE_TYPE).is_none() {
+            let fits = declaration.durable && !declaration.exclusive && !declaration.auto_delete;
+            let queue_type = match self.definition().default_queue_type.as_str() {
+                "quorum" if fits => QUORUM,
+                _ => CLASSIC,
+            };
+            declaration.arguments = declaration.arguments.with_text(QUEUE_TYPE, queue_type);
+        }
+        declaration
+    }
+
     fn check_queue_limit(&self, name: &str) -> Result<(), BrokerError> {
         match self.limits().max_queues {
             Some(limit) if limit.is_reached(self.queues.len() as u64) => {
                 Err(BrokerError::precondition_failed(format!(
-                    "cannot declare {}: queue limit in vhost '{}' ({}) is reached",
-                    self.queue_resource(name),
+                    "cannot declare queue '{name}': queue limit in vhost '{}' ({}) is reached",
                     self.name(),
                     limit.0
                 )))

@@ -5,7 +5,6 @@ use leveret_core::ids::{ConnectionId, QueueId};
 use leveret_core::names::QueueName;
 use leveret_core::vhost::{QueueDeclaration, Vhost as Topology, strip_line_breaks};
 use leveret_protocol::amqp::queue;
-use leveret_protocol::field_table::FieldValue;
 use leveret_storage::Position;
 
 use super::exchanges::arguments;
@@ -75,10 +74,6 @@ impl<S: Seams> Broker<S> {
             auto_delete: m.auto_delete,
             arguments: arguments(&m.arguments)?,
         };
-        if server_named && declaration.arguments.get("x-queue-type").is_some_and(|t| is_quorum(&t)) {
-            let text = "Cannot declare a server-named queue for type rabbit_quorum_queue";
-            return Err(BrokerError::precondition_failed(text));
-        }
         let durable = m.durable && !m.exclusive;
         let (id, position) = self.as_caller(actor, |caller| {
             actor.vhost.topology.write(|topology| {
@@ -248,8 +243,4 @@ impl<S: Seams> Broker<S> {
             removed.tell_consumers();
         }
     }
-}
-
-fn is_quorum(queue_type: &FieldValue<'_>) -> bool {
-    queue_type.as_long_string() == Some(b"quorum")
 }

@@ -150,7 +150,7 @@ impl<S: Seams> Broker<S> {
     }
 
     fn close_connections_of_vhost(&self, name: &str) {
-        let text = format!("vhost '{name}' is deleted");
+        let text = format!("vhost '{name}' is down");
         for connection in self.connections.values() {
             if connection.user_and_vhost().1.as_ref().map(VhostName::as_str) == Some(name) {
                 connection.close(&text);

@@ -17,7 +17,7 @@ use bytes::{Buf, BytesMut};
 use leveret_core::access::{Access, PasswordHash, Permission, User};
 use leveret_core::definition::{Definition, VhostDefinition};
 use leveret_core::ids::{MonotonicMillis, UnixMillis};
-use leveret_engine::boot::boot;
+use leveret_engine::boot::{boot, is_first_start};
 use leveret_engine::broker::Settings;
 use leveret_engine::{
     Broker, Clock, Flow, Log, Peer, Registry, Seams, Session, Shared, SharedRw, Wake, WriteQueue,
@@ -214,6 +214,8 @@ impl StandingClock {
 pub(crate) struct World {
     /// The broker.
     pub(crate) broker: Arc<Broker<Plain>>,
+    /// Nothing was there: the first user is to be made.
+    pub(crate) first_start: bool,
     clock: StandingClock,
     disk: MemoryDisk,
     dir: Option<DataDir<MemoryDisk>>,
@@ -249,12 +251,13 @@ impl World {
         let options = StorageOptions { slot_bytes: Some(1 << 20), batch_bytes: None };
         let dir = DataDir::open(disk.clone(), Path::new("/data"), options).unwrap();
         let (booted, recovered) = boot::<Plain, MemoryDisk>(&dir, None, Access::new([])).unwrap();
+        let first_start = is_first_start(&booted);
         let log = HeldLog::new(LogWriter::open(&dir, recovered.tail).unwrap());
         let random = AtomicU64::new(0);
         let entropy = move || u128::from(random.fetch_add(1, Ordering::Relaxed)).to_le_bytes();
         let broker =
             Arc::new(Broker::new(Settings::default(), booted, log, Box::new(entropy), clock.as_engine()));
-        Self { broker, clock, disk, dir: Some(dir) }
+        Self { broker, clock, first_start, disk, dir: Some(dir) }
     }
 
     /// Lets time go by, and calls the queues that are due as the shell's timer does.
@@ -301,6 +304,11 @@ impl World {
 
     /// A client that has logged in.
     pub(crate) fn client(&self) -> Client {
+        self.client_in("/")
+    }
+
+    /// A client that has logged in to that vhost.
+    pub(crate) fn client_in(&self, vhost: &str) -> Client {
         let mut client = self.stranger();
         client.bytes(b"AMQP\0\0\x09\x01");
         let capabilities = client_properties();
@@ -321,7 +329,7 @@ impl World {
                 heartbeat: 60,
             }),
         );
-        client.method(0, connection::AMQPMethod::Open(connection::Open { virtual_host: "/".into() }));
+        client.method(0, connection::AMQPMethod::Open(connection::Open { virtual_host: vhost.into() }));
         assert!(client.session.is_open(), "the login works");
         client.frames();
         client
