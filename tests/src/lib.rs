@@ -13,6 +13,7 @@ pub mod binary;
 pub mod broker;
 pub mod client;
 pub mod describe;
+pub mod http;
 pub mod ledger;
 pub mod login;
 pub mod methods;

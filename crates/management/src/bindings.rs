@@ -7,19 +7,55 @@ use serde_json::Value;
 
 use crate::arguments::{ArgumentStyle, Object, arguments_json};
 use crate::error::ApiError;
+use crate::exchanges::name_of;
 use crate::list::list;
 use crate::request::Request;
 use crate::routes::Answer;
 
 pub(crate) fn list_all(request: &Request<'_>) -> Result<Answer, ApiError> {
-    list_bindings(request, None)
+    list_where(request, None, |_| true)
 }
 
 pub(crate) fn list_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
-    list_bindings(request, Some(request.part(0)?))
+    list_where(request, Some(request.part(0)?), |_| true)
 }
 
-fn list_bindings(request: &Request<'_>, vhost: Option<&str>) -> Result<Answer, ApiError> {
+pub(crate) fn from_exchange(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let exchange = name_of(request.part(1)?);
+    list_where(request, Some(request.part(0)?), |binding| binding.source == exchange)
+}
+
+pub(crate) fn to_exchange(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let exchange = name_of(request.part(1)?);
+    list_where(request, Some(request.part(0)?), |binding| {
+        leads_to(binding, DestinationKind::Exchange, exchange)
+    })
+}
+
+pub(crate) fn to_queue(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let queue = request.part(1)?;
+    list_where(request, Some(request.part(0)?), |binding| leads_to(binding, DestinationKind::Queue, queue))
+}
+
+/// Whether a binding leads there.
+pub(crate) fn leads_to(binding: &BindingView, kind: DestinationKind, name: &str) -> bool {
+    binding.destination_kind == kind && binding.destination == name
+}
+
+fn list_where(
+    request: &Request<'_>,
+    vhost: Option<&str>,
+    keep: impl Fn(&BindingView) -> bool,
+) -> Result<Answer, ApiError> {
+    let mut bindings = all(request, vhost);
+    bindings.retain(keep);
+    let style = request.argument_style();
+    let items = bindings.iter().map(|binding| binding_json(binding, style)).collect();
+    Ok(Answer::Ok(list(request, items)?))
+}
+
+/// The bindings that the caller sees, in order, the implied ones included.
+pub(crate) fn all(request: &Request<'_>, vhost: Option<&str>) -> Vec<BindingView> {
     let mut bindings = request.admin.bindings(vhost);
     bindings.extend(request.admin.queues(vhost).into_iter().map(|queue| BindingView {
         vhost: queue.vhost,
@@ -31,16 +67,15 @@ fn list_bindings(request: &Request<'_>, vhost: Option<&str>) -> Result<Answer, A
     }));
     bindings.retain(|binding| request.caller.sees_vhost(&binding.vhost));
     bindings.sort_by(|left, right| order(left).cmp(&order(right)));
-    let style = request.argument_style();
-    let items = bindings.iter().map(|binding| binding_json(binding, style)).collect();
-    Ok(Answer::Ok(list(request, items)?))
+    bindings
 }
 
 fn order(binding: &BindingView) -> (&str, &str, DestinationKind, &str, &str) {
     (&binding.vhost, &binding.source, binding.destination_kind, &binding.destination, &binding.routing_key)
 }
 
-fn binding_json(binding: &BindingView, style: ArgumentStyle) -> Value {
+/// One binding.
+pub(crate) fn binding_json(binding: &BindingView, style: ArgumentStyle) -> Value {
     let kind = match binding.destination_kind {
         DestinationKind::Exchange => "exchange",
         DestinationKind::Queue => "queue",
@@ -58,7 +93,7 @@ fn binding_json(binding: &BindingView, style: ArgumentStyle) -> Value {
 
 /// The name of a binding between its two ends: `~` without key and arguments, else the quoted key, and a hash of
 /// the arguments if there are any. Clients take it from here and give it back; only its stability counts.
-fn properties_key(binding: &BindingView) -> String {
+pub(crate) fn properties_key(binding: &BindingView) -> String {
     if binding.routing_key.is_empty() && binding.arguments.is_empty() {
         return "~".to_owned();
     }
@@ -70,7 +105,8 @@ fn properties_key(binding: &BindingView) -> String {
     key
 }
 
-fn quote(text: &str) -> String {
+/// A text as it stands in a path.
+pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') {

@@ -1,6 +1,6 @@
 //! `/api/connections`.
 
-use leveret_core::admin::{ConnectionView, Peer};
+use leveret_core::admin::{ConnectionView, ConnectionsOf, Peer};
 use serde_json::{Value, json};
 
 use crate::arguments::{ArgumentStyle, Object, arguments_json};
@@ -10,8 +10,25 @@ use crate::request::Request;
 use crate::routes::Answer;
 
 pub(crate) fn list_all(request: &Request<'_>) -> Result<Answer, ApiError> {
+    list_where(request, |_| true)
+}
+
+pub(crate) fn list_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let vhost = request.part(0)?;
+    list_where(request, |connection| connection.vhost.as_deref() == Some(vhost))
+}
+
+pub(crate) fn list_user(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let user = request.part(0)?;
+    if !request.caller.sees_connection_of(user) {
+        return Err(ApiError::NotAuthorised("User not authorised to access object"));
+    }
+    list_where(request, |connection| connection.user.as_deref() == Some(user))
+}
+
+fn list_where(request: &Request<'_>, keep: impl Fn(&ConnectionView) -> bool) -> Result<Answer, ApiError> {
     let mut connections = request.admin.connections();
-    connections.retain(|connection| visible(request, connection));
+    connections.retain(|connection| visible(request, connection) && keep(connection));
     connections.sort_by(|left, right| {
         (&left.vhost, &left.peer.connection_name).cmp(&(&right.vhost, &right.peer.connection_name))
     });
@@ -28,10 +45,7 @@ fn visible(request: &Request<'_>, connection: &ConnectionView) -> bool {
 }
 
 pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
-    let connection = find(request)?;
-    if !connection.user.as_deref().is_some_and(|user| request.caller.sees_connection_of(user)) {
-        return Err(ApiError::NotAuthorised("User not authorised to access object"));
-    }
+    let connection = named(request)?;
     let node = request.admin.node_name();
     Ok(Answer::Ok(single(request, connection_json(&connection, &node, request.argument_style()))))
 }
@@ -46,6 +60,27 @@ pub(crate) fn close(request: &Request<'_>) -> Result<Answer, ApiError> {
     let reason = request.reason.as_deref().unwrap_or("Closed via management plugin");
     request.admin.close_connection(&connection.peer.connection_name, reason)?;
     Ok(Answer::Done)
+}
+
+/// Closes all of a user's connections: one's own, or anybody's as administrator.
+pub(crate) fn close_user(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let user = request.part(0)?;
+    if !request.caller.is_user(user) && !request.caller.may_administrate() {
+        return Err(ApiError::NotAuthorised("User not authorised to access object"));
+    }
+    let reason = request.reason.as_deref().unwrap_or("Closed via management plugin");
+    request.admin.close_connections(ConnectionsOf::User(user), reason);
+    Ok(Answer::Done)
+}
+
+/// The connection that the path's first variable part names, if the caller may see it.
+pub(crate) fn named(request: &Request<'_>) -> Result<ConnectionView, ApiError> {
+    let connection = find(request)?;
+    if connection.user.as_deref().is_some_and(|user| request.caller.sees_connection_of(user)) {
+        Ok(connection)
+    } else {
+        Err(ApiError::NotAuthorised("User not authorised to access object"))
+    }
 }
 
 fn find(request: &Request<'_>) -> Result<ConnectionView, ApiError> {

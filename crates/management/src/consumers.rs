@@ -9,13 +9,15 @@ use crate::error::ApiError;
 use crate::list::list;
 use crate::request::Request;
 use crate::routes::Answer;
+use crate::vhosts;
 
 pub(crate) fn list_all(request: &Request<'_>) -> Result<Answer, ApiError> {
     list_consumers(request, None)
 }
 
 pub(crate) fn list_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
-    list_consumers(request, Some(request.part(0)?))
+    let vhost = vhosts::named(request)?;
+    list_consumers(request, Some(&vhost.name))
 }
 
 fn list_consumers(request: &Request<'_>, vhost: Option<&str>) -> Result<Answer, ApiError> {

@@ -19,19 +19,27 @@
 
 mod arguments;
 mod auth;
+mod binding;
 mod bindings;
+mod body;
 mod channels;
 mod connections;
 mod consumers;
 pub mod definitions;
 mod error;
 mod exchanges;
+mod features;
 mod health;
 mod leveret;
 mod limits;
 mod list;
+mod messages;
 mod nodes;
+mod object_limits;
 mod overview;
+mod parameters;
+mod permissions;
+mod policies;
 mod queues;
 mod request;
 mod routes;
@@ -40,6 +48,7 @@ mod service;
 mod test_broker;
 #[cfg(test)]
 mod tests;
+mod topic_permissions;
 mod users;
 mod vhosts;
 

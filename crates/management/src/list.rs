@@ -29,7 +29,8 @@ pub(crate) fn list(request: &Request<'_>, mut items: Vec<Value>) -> Result<Value
     if page > 1 && start >= filtered_count {
         return Err(ApiError::BadRequest {
             error: "page_out_of_range",
-            reason: format!("Page out of range, page: {page} page size: {page_size}, len: {filtered_count}"),
+            reason: format!("Page out of range, page: {page} page size: {page_size}, len: {filtered_count}")
+                .into(),
         });
     }
     let items: Vec<Value> =
@@ -40,7 +41,7 @@ pub(crate) fn list(request: &Request<'_>, mut items: Vec<Value>) -> Result<Value
         "item_count": items.len(),
         "page": page,
         "page_size": page_size,
-        "page_count": filtered_count.div_ceil(page_size).max(1),
+        "page_count": filtered_count.div_ceil(page_size),
         "items": items,
     }))
 }
@@ -66,7 +67,7 @@ fn page_numbers(page: &str, page_size: Option<&str>) -> Result<(usize, usize), A
         let size = size.map_or_else(|| "undefined".to_owned(), |size| size.to_string());
         return Err(ApiError::BadRequest {
             error: "invalid_pagination_parameters",
-            reason: format!("Invalid pagination parameters: page number {page}, page size {size}"),
+            reason: format!("Invalid pagination parameters: page number {page}, page size {size}").into(),
         });
     }
     Ok((page, chosen))
@@ -85,7 +86,7 @@ fn filter_by_name(request: &Request<'_>, items: Vec<Value>) -> Result<Vec<Value>
         .case_insensitive(true)
         .size_limit(REGEX_BYTES)
         .build()
-        .map_err(|_| ApiError::bad_request(format!("Invalid regular expression: {name}")))?;
+        .map_err(|_| ApiError::bad_request("Pagination parameters are invalid"))?;
     Ok(items.into_iter().filter(|item| pattern.is_match(&name_of(item))).collect())
 }
 

@@ -34,6 +34,15 @@ pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::Ok(single(request, object)))
 }
 
+/// The version announced to clients.
+pub(crate) fn version(request: &Request<'_>) -> Result<Answer, ApiError> {
+    Ok(Answer::Ok(request.admin.node_status().product_version.into()))
+}
+
+pub(crate) fn cluster_name(request: &Request<'_>) -> Result<Answer, ApiError> {
+    Ok(Answer::Ok(json!({"name": request.admin.node_status().cluster_name})))
+}
+
 fn all_totals(object: Object, node: &NodeStatus) -> Object {
     let totals = &node.totals;
     object

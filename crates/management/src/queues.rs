@@ -1,9 +1,10 @@
 //! `/api/queues`.
 
-use leveret_core::admin::QueueView;
+use leveret_core::admin::{QueueSpec, QueueView};
 use serde_json::{Value, json};
 
 use crate::arguments::{ArgumentStyle, Object, arguments_json};
+use crate::body::{arguments, boolean, required};
 use crate::connections::peer_json;
 use crate::consumers::consumer_json;
 use crate::error::ApiError;
@@ -12,6 +13,11 @@ use crate::request::Request;
 use crate::routes::Answer;
 
 pub(crate) fn list_all(request: &Request<'_>) -> Result<Answer, ApiError> {
+    list_queues(request, None)
+}
+
+/// The short list leaves nothing out, so this is the same.
+pub(crate) fn list_detailed(request: &Request<'_>) -> Result<Answer, ApiError> {
     list_queues(request, None)
 }
 
@@ -45,21 +51,48 @@ pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::Ok(single(request, object)))
 }
 
+pub(crate) fn put(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let body = &request.body;
+    if let Some(node) = body.get("node").and_then(Value::as_str)
+        && node != request.admin.node_name()
+    {
+        return Err(ApiError::bad_request(format!("Node {node} could not be contacted")));
+    }
+    let queue = QueueSpec {
+        name: request.part(1)?.to_owned(),
+        durable: boolean(body, "durable")?,
+        auto_delete: boolean(body, "auto_delete")?,
+        arguments: arguments(body)?,
+    };
+    Ok(Answer::put(request.admin.declare_queue(request.caller.acting(), request.part(0)?, &queue)?))
+}
+
 pub(crate) fn delete(request: &Request<'_>) -> Result<Answer, ApiError> {
-    let (vhost, name) = (request.part(0)?, request.part(1)?);
-    request.admin.delete_queue(
-        request.caller.acting(),
-        vhost,
-        name,
-        request.flag("if-unused"),
-        request.flag("if-empty"),
-    )?;
+    let (vhost, name) = named(request)?;
+    let (if_unused, if_empty) = (request.flag("if-unused"), request.flag("if-empty"));
+    request.admin.delete_queue(request.caller.acting(), vhost, name, if_unused, if_empty)?;
     Ok(Answer::Done)
 }
 
 pub(crate) fn purge(request: &Request<'_>) -> Result<Answer, ApiError> {
-    request.admin.purge_queue(request.caller.acting(), request.part(0)?, request.part(1)?)?;
+    let (vhost, name) = named(request)?;
+    request.admin.purge_queue(request.caller.acting(), vhost, name)?;
     Ok(Answer::Done)
+}
+
+/// What is not there is not found, whatever the caller may do.
+fn named<'r>(request: &'r Request<'_>) -> Result<(&'r str, &'r str), ApiError> {
+    let (vhost, name) = (request.part(0)?, request.part(1)?);
+    request.admin.queue(vhost, name).map(|_| (vhost, name)).ok_or(ApiError::NotFound)
+}
+
+/// RabbitMQ's actions were for mirrored queues; since version 4 it knows none.
+pub(crate) fn actions(request: &Request<'_>) -> Result<Answer, ApiError> {
+    if named(request).is_err() {
+        return Err(ApiError::Missing("queue_not_found".to_owned()));
+    }
+    let [action] = required(&request.body, ["action"])?;
+    Err(ApiError::bad_request(json!(["unknown", action])))
 }
 
 fn queue_json(queue: &QueueView, node: &str, style: ArgumentStyle) -> Object {

@@ -1,5 +1,6 @@
 //! A request as the handlers see it: who asks, the decoded parts of the path, the options of the query.
 
+use axum::body::Bytes;
 use leveret_core::admin::{Acting, Admin, AuthenticatedUser};
 use serde_json::Value;
 
@@ -13,6 +14,8 @@ pub(crate) enum Caller {
     Owner,
     /// A user who logged in.
     User(AuthenticatedUser),
+    /// Somebody who need not log in, since the route is open to all.
+    Nobody,
 }
 
 impl Caller {
@@ -20,6 +23,7 @@ impl Caller {
         match self {
             Self::Owner => true,
             Self::User(user) => user.tags.iter().any(|tag| tags.contains(&tag.as_str())),
+            Self::Nobody => false,
         }
     }
 
@@ -38,19 +42,43 @@ impl Caller {
         self.has_tag(&["administrator"])
     }
 
-    /// Has some permission in the virtual host.
+    /// Sees what is in the virtual host: administrators do, and who has some permission there.
     pub(crate) fn sees_vhost(&self, vhost: &str) -> bool {
         match self {
             Self::Owner => true,
-            Self::User(user) => user.vhosts.iter().any(|seen| seen == vhost),
+            Self::User(_) | Self::Nobody => self.may_administrate() || self.has_permission_in(vhost),
         }
     }
 
-    /// On whose behalf the broker changes something.
+    /// May see and make policies and parameters.
+    pub(crate) fn may_make_policies(&self) -> bool {
+        self.has_tag(&["policymaker", "administrator"])
+    }
+
+    /// Has a permission of its own in the virtual host.
+    pub(crate) fn has_permission_in(&self, vhost: &str) -> bool {
+        match self {
+            Self::Owner => true,
+            Self::User(user) => user.vhosts.iter().any(|seen| seen == vhost),
+            Self::Nobody => false,
+        }
+    }
+
+    /// On whose behalf the broker is asked.
     pub(crate) fn acting(&self) -> Acting<'_> {
         match self {
             Self::Owner => Acting::Owner,
             Self::User(user) => Acting::User(&user.name),
+            // No user has an empty name, so nothing is allowed.
+            Self::Nobody => Acting::User(""),
+        }
+    }
+
+    /// The user's name; the owner of the process has none.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Owner | Self::Nobody => None,
+            Self::User(user) => Some(&user.name),
         }
     }
 
@@ -77,6 +105,8 @@ pub(crate) struct Request<'a> {
     pub(crate) query: Vec<(String, String)>,
     /// The body, for PUT and POST.
     pub(crate) body: Value,
+    /// The body as it came, for routes that read it themselves.
+    pub(crate) raw_body: Bytes,
     /// The header X-Reason.
     pub(crate) reason: Option<String>,
 }
@@ -101,6 +131,16 @@ impl Request<'_> {
     pub(crate) fn argument_style(&self) -> ArgumentStyle {
         if self.option("arguments") == Some("typed") { ArgumentStyle::Typed } else { ArgumentStyle::Plain }
     }
+}
+
+/// Every `%` stands before two digits.
+pub(crate) fn is_percent_encoded(text: &str) -> bool {
+    let mut pieces = text.split('%');
+    pieces.next();
+    pieces.all(|piece| {
+        let mut bytes = piece.bytes();
+        (0..2).all(|_| bytes.next().is_some_and(|byte| byte.is_ascii_hexdigit()))
+    })
 }
 
 /// Decodes `%2F` and the like; anything that is not valid stays as it is. `plus_is_space` is for queries.

@@ -3,20 +3,21 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use leveret_core::admin::Admin;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::auth::{authorise, log_in};
+use crate::auth::{Access, authorise, log_in};
+use crate::body;
 use crate::error::ApiError;
 use crate::limits::{BODY_BYTES, CONCURRENT_REQUESTS};
 use crate::request::{Caller, Request, parse_query};
-use crate::routes::{Answer, Found, Route, find};
+use crate::routes::{Answer, Form, Found, Route, find};
 
 /// Where a request comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +58,15 @@ impl Service {
         let (route, path) = match find(&parts.method, parts.uri.path()) {
             Found::Route(route, path) => (route, path),
             Found::OtherMethods(methods) if parts.method == Method::OPTIONS => {
-                return allowed_methods(methods);
+                return allowed_methods(&methods);
             }
             Found::OtherMethods(methods) => return refuse(&ApiError::MethodNotAllowed(methods)),
+            // What is not there can still be asked for its methods: a page for what is missing has these.
+            Found::Nothing if parts.method == Method::OPTIONS => {
+                return allowed_methods("HEAD, GET, OPTIONS");
+            }
             Found::Nothing => return refuse(&ApiError::NotFound),
+            Found::Unreadable => return refuse(&ApiError::Unreadable),
         };
         let mut response = match self.answer(route, path, parts, body, peer).await {
             Ok(response) => response,
@@ -88,23 +94,38 @@ impl Service {
             .blocking(move || {
                 let caller = match face {
                     Face::Control => Caller::Owner,
+                    Face::Tcp if route.access == Access::Public => Caller::Nobody,
                     Face::Tcp => log_in(&*admin, &headers, peer)?,
                 };
                 authorise(&*admin, &caller, route.access, path.first_mut())?;
                 Ok((caller, path))
             })
             .await?;
-        let body =
-            if parts.method == Method::PUT { read_body(body).await? } else { Value::Object(Map::new()) };
+        let raw_body = match parts.method {
+            Method::PUT | Method::POST => {
+                if route.form != Form::Any && !is_json(&parts) {
+                    return Err(ApiError::UnsupportedMediaType);
+                }
+                read_body(body).await?
+            }
+            _ => Bytes::new(),
+        };
+        let (body, raw_body) = match route.form {
+            Form::RawJson => (Value::Null, raw_body),
+            Form::Any | Form::JsonOnly => (body::parse(&raw_body)?, Bytes::new()),
+        };
         let admin = Arc::clone(&self.admin);
         self.blocking(move || {
             let reason = parts.headers.get("x-reason");
             let reason = reason.and_then(|reason| reason.to_str().ok()).map(str::to_owned);
             let query = parse_query(parts.uri.query().unwrap_or_default());
-            let request = Request { admin: &*admin, caller, path, query, body, reason };
+            let request = Request { admin: &*admin, caller, path, query, body, raw_body, reason };
             Ok(match (route.handler)(&request)? {
                 Answer::Ok(value) => json_response(StatusCode::OK, &value),
+                Answer::Download(value, name) => download(&value, &name),
                 Answer::Unavailable(value) => json_response(StatusCode::SERVICE_UNAVAILABLE, &value),
+                Answer::Created => with_status(StatusCode::CREATED),
+                Answer::CreatedAt(place) => created_at(&place),
                 Answer::Done => with_status(StatusCode::NO_CONTENT),
             })
         })
@@ -124,25 +145,23 @@ impl Service {
     }
 }
 
-/// An empty body, `null` and `undefined` count as `{}`, as in RabbitMQ.
-async fn read_body(body: Body) -> Result<Value, ApiError> {
-    let bytes = to_bytes(body, BODY_BYTES)
-        .await
-        .map_err(|_| ApiError::bad_request("Exceeded HTTP request body size limit"))?;
-    if bytes.is_empty() || &*bytes == b"null" || &*bytes == b"undefined" {
-        return Ok(Value::Object(Map::new()));
-    }
-    match serde_json::from_slice(&bytes) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        _ => Err(ApiError::bad_request("not_json")),
-    }
+fn is_json(parts: &Parts) -> bool {
+    let value = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = value.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+async fn read_body(body: Body) -> Result<Bytes, ApiError> {
+    let read = to_bytes(body, BODY_BYTES).await;
+    read.map_err(|_| ApiError::bad_request("Exceeded HTTP request body size limit"))
 }
 
 fn with_status(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let caching = if status == StatusCode::OK { "no-cache" } else { "public, max-age=0, must-revalidate" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("script-src 'self'; object-src 'self'"),
@@ -161,22 +180,45 @@ fn json_response(status: StatusCode, value: &Value) -> Response {
     response
 }
 
-fn allowed_methods(methods: &'static str) -> Response {
+fn download(value: &Value, name: &str) -> Response {
+    let mut response = json_response(StatusCode::OK, value);
+    if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename={name}")) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    response
+}
+
+fn created_at(place: &str) -> Response {
+    let mut response = with_status(StatusCode::CREATED);
+    if let Ok(place) = HeaderValue::from_str(place) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    response
+}
+
+fn allowed_methods(methods: &str) -> Response {
     let mut response = with_status(StatusCode::OK);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
     response
 }
 
 fn refuse(error: &ApiError) -> Response {
-    let mut response = json_response(error.status(), &error.body());
+    let mut response = match error.body() {
+        Some(body) => json_response(error.status(), &body),
+        None => with_status(error.status()),
+    };
     let headers = response.headers_mut();
     match error {
-        ApiError::Login => {
+        ApiError::NoLogin => {
             let challenge = HeaderValue::from_static("Basic realm=\"RabbitMQ Management\"");
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         ApiError::MethodNotAllowed(methods) => {
-            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+            if let Ok(methods) = HeaderValue::from_str(methods) {
+                headers.insert(header::ALLOW, methods);
+            }
         }
         _ => {}
     }

@@ -326,6 +326,10 @@ impl AccessAdmin for TestBroker {
         self.record(format!("set_password {name:?} {password:?}"));
         Ok(())
     }
+    fn hash_password(&self, password: &[u8]) -> Vec<u8> {
+        password.iter().rev().copied().collect()
+    }
+
     fn set_user_tags(&self, name: &str, tags: &[String]) -> Result<(), AdminError> {
         self.record(format!("set_user_tags {name:?} {tags:?}"));
         Ok(())

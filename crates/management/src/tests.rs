@@ -72,19 +72,22 @@ impl<'a> Call<'a> {
 
 #[test]
 fn no_route_answers_without_a_login() {
-    for route in ROUTES {
+    for route in ROUTES.iter().filter(|route| route.access != Access::Public) {
         let path = route.path.replace("{vhost}", "%2F").replace(['{', '}'], "");
         let method = match route.verb {
             Verb::Get => "GET",
+            Verb::Post => "POST",
             Verb::Put => "PUT",
             Verb::Delete => "DELETE",
         };
-        for login in [None, Some("guest:wrong"), Some("nobody:guest"), Some("guest"), Some("")] {
+        let reply = Call { login: None, ..Call::with(method, &path) }.send();
+        assert_eq!((reply.status, reply.json), (401, Value::Null), "{path}");
+        assert_eq!(reply.headers["www-authenticate"], "Basic realm=\"RabbitMQ Management\"");
+        for login in ["guest:wrong", "nobody:guest", ":"] {
             let broker = Arc::new(TestBroker::default());
-            let reply = Call { login, ..Call::with(method, &path) }.send_to(&broker);
-            assert_eq!(reply.status, 401, "{path} {login:?}");
+            let reply = Call::with(method, &path).by(login).send_to(&broker);
+            assert_eq!(reply.status, 401, "{path} {login}");
             assert_eq!(reply.json, json!({"error": "not_authorized", "reason": "Not_Authorized"}));
-            assert_eq!(reply.headers["www-authenticate"], "Basic realm=\"RabbitMQ Management\"");
             assert!(broker.calls.lock().unwrap().is_empty());
         }
         let reply = Call::with(method, &path).by("plain:p:w").send();
@@ -96,32 +99,41 @@ fn no_route_answers_without_a_login() {
 #[test]
 fn rights_are_those_of_the_table() {
     // What a user with this tag, and with a permission in "/" only for management, gets at each right.
+    let object = "User not authorised to access object";
+    let own = "User not authorised to access virtual host";
     let cases = [
-        (Access::Management, ["200", "200", "200", "200"]),
-        (Access::Vhost, ["200", "User not authorised to access virtual host", "200", "200"]),
-        (
-            Access::VhostAdministrator,
-            ["Not administrator user", "User not authorised to access virtual host", "200", "200"],
-        ),
-        (Access::Monitoring, ["Not monitor user", "200", "200", "200"]),
-        (Access::Administrator, ["Not administrator user", "Not administrator user", "200", "200"]),
+        (Access::Public, ["200", "200", "200"]),
+        (Access::Management, ["200", "200", "200"]),
+        (Access::Vhost, ["200", own, "200"]),
+        (Access::VhostOrMonitoring, ["200", "200", "200"]),
+        (Access::Policymaker, [object, object, "200"]),
+        (Access::Monitoring, ["Not monitor user", "200", "200"]),
+        (Access::Administrator, ["Not administrator user", "Not administrator user", "200"]),
     ];
-    for route in ROUTES.iter().filter(|route| route.verb == Verb::Get) {
+    // The test of aliveness gets back what it published, which this broker cannot do.
+    let routes =
+        ROUTES.iter().filter(|route| route.verb == Verb::Get && !route.path.starts_with("aliveness"));
+    for route in routes {
         let path = route
             .path
             .replace("{vhost}", "%2F")
             .replace("{queue}", "q1")
             .replace("{node}", "leveret@host")
-            .replace("{user}", "guest")
+            .replace("{user}", "mgmt")
+            .replace("{exchange}", "amq.topic")
+            .replace("{port}", "5672")
+            .replace("{protocol}", "amqp")
             .replace("{name}", "127.0.0.1:40002%20-%3E%20127.0.0.1:5672");
         let (_, expected) = cases.iter().find(|(access, _)| *access == route.access).unwrap();
         for (login, expected) in ["mgmt:pw", "mon:pw", "guest:guest"].iter().zip(expected) {
             let reply = Call::get(&path).by(login).send();
-            let got = reply.json["reason"].as_str().map_or_else(|| reply.status.to_string(), str::to_owned);
+            // What is allowed but not there is allowed.
+            let refused = reply.json["reason"].as_str().filter(|_| !matches!(reply.status, 200 | 404));
+            let got = refused.unwrap_or("200");
             assert_eq!(got, *expected, "{path} by {login}");
         }
         let reply = Call { login: None, face: Face::Control, ..Call::get(&path) }.send();
-        assert_eq!(reply.status, 200, "{path} over the control socket");
+        assert!(matches!(reply.status, 200 | 404), "{path} over the control socket");
     }
 }
 
@@ -262,7 +274,6 @@ fn refusals() {
         ("GET", "connections/nope", 404, "Object Not Found", "Not Found"),
         ("GET", "nodes/nope", 404, "Object Not Found", "Not Found"),
         ("GET", "users/nope", 404, "Object Not Found", "Not Found"),
-        ("POST", "queues", 405, "method_not_allowed", "Method Not Allowed"),
         (
             "GET",
             "queues?page=0",
@@ -285,7 +296,13 @@ fn refusals() {
             "page_out_of_range",
             "Page out of range, page: 99 page size: 100, len: 3",
         ),
-        ("GET", "queues?page=1&use_regex=true&name=%28", 400, "bad_request", "Invalid regular expression: ("),
+        (
+            "GET",
+            "queues?page=1&use_regex=true&name=%28",
+            400,
+            "bad_request",
+            "Pagination parameters are invalid",
+        ),
         (
             "PUT",
             "leveret/disk_free_limit",
@@ -298,8 +315,11 @@ fn refusals() {
         let reply = Call::with(method, path).send();
         assert_eq!((reply.status, reply.json), (status, json!({"error": error, "reason": reason})), "{path}");
     }
-    let reply = Call::with("POST", "queues").send();
+    let reply = Call { login: None, ..Call::with("POST", "queues") }.send();
+    assert_eq!((reply.status, reply.json), (405, Value::Null));
     assert_eq!(reply.headers["allow"], "HEAD, GET, OPTIONS");
+    let reply = Call::get("queues/%zz").send();
+    assert_eq!((reply.status, reply.json), (400, Value::Null));
 }
 
 #[test]

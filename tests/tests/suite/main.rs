@@ -9,6 +9,7 @@
 mod crash;
 mod durability;
 mod heartbeat;
+mod http;
 mod lifecycle;
 mod malformed;
 mod neighbour;

@@ -118,6 +118,9 @@ pub trait AccessAdmin: Send + Sync {
     /// [`AdminError::NoSuchUser`]; [`AdminError::BadRequest`] for a malformed hash.
     fn set_password(&self, name: &str, password: &PasswordChange) -> Result<(), AdminError>;
 
+    /// Salt and hash that a user with this password would be stored with.
+    fn hash_password(&self, password: &[u8]) -> Vec<u8>;
+
     /// Changes a user's tags.
     ///
     /// # Errors

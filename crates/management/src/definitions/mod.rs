@@ -11,9 +11,7 @@ mod import;
 mod items;
 #[cfg(test)]
 mod tests;
-mod values;
-
-use serde_json::Value;
+pub(crate) mod values;
 
 use crate::error::ApiError;
 use crate::request::Request;
@@ -25,14 +23,39 @@ pub use import::{ImportError, Imported, import};
 
 /// `GET /api/definitions`.
 pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
-    Ok(Answer::Ok(exported(request, None)?))
+    exported(request, None)
 }
 
 /// `GET /api/definitions/VHOST`.
 pub(crate) fn show_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
-    Ok(Answer::Ok(exported(request, Some(request.part(0)?))?))
+    exported(request, Some(request.part(0)?))
 }
 
-fn exported(request: &Request<'_>, vhost: Option<&str>) -> Result<Value, ApiError> {
-    export(request.admin, vhost).ok_or(ApiError::NotFound)
+/// `POST /api/definitions`.
+pub(crate) fn load(request: &Request<'_>) -> Result<Answer, ApiError> {
+    imported(request, None)
+}
+
+/// `POST /api/definitions/VHOST`.
+pub(crate) fn load_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
+    imported(request, Some(request.part(0)?))
+}
+
+fn imported(request: &Request<'_>, vhost: Option<&str>) -> Result<Answer, ApiError> {
+    match import(request.admin, &request.raw_body, vhost) {
+        Ok(_) => Ok(Answer::Done),
+        Err(ImportError::NoSuchVhost) => Err(ApiError::Missing("vhost_not_found".to_owned())),
+        Err(error @ (ImportError::Malformed(_) | ImportError::Refused(_))) => {
+            Err(ApiError::bad_request(error.to_string()))
+        }
+    }
+}
+
+/// `download` names the file that a browser keeps.
+fn exported(request: &Request<'_>, vhost: Option<&str>) -> Result<Answer, ApiError> {
+    let document = export(request.admin, vhost).ok_or_else(|| ApiError::bad_request("vhost_not_found"))?;
+    Ok(match request.option("download") {
+        Some(name) => Answer::Download(document, name.to_owned()),
+        None => Answer::Ok(document),
+    })
 }

@@ -11,7 +11,7 @@ const NAME_BYTES: usize = 255;
 
 /// What `null` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Null {
+pub(crate) enum Null {
     /// Refused, as in the arguments of queues, exchanges and bindings.
     Refused,
     /// A value without a type, as in parameters.
@@ -19,7 +19,7 @@ pub(super) enum Null {
 }
 
 /// A table; nothing and an empty list are an empty one, as tools in other languages write it.
-pub(super) fn table(value: Option<&Value>, null: Null) -> Result<Arguments, String> {
+pub(crate) fn table(value: Option<&Value>, null: Null) -> Result<Arguments, String> {
     match value {
         None => Ok(Vec::new()),
         Some(Value::Array(items)) if items.is_empty() => Ok(Vec::new()),
@@ -29,7 +29,7 @@ pub(super) fn table(value: Option<&Value>, null: Null) -> Result<Arguments, Stri
 }
 
 /// The AMQP type that RabbitMQ gives a value of JSON.
-pub(super) fn argument(value: &Value, null: Null) -> Result<Argument, String> {
+pub(crate) fn argument(value: &Value, null: Null) -> Result<Argument, String> {
     nested(value, null, 0)
 }
 
@@ -65,7 +65,7 @@ fn nested(value: &Value, null: Null, depth: usize) -> Result<Argument, String> {
 }
 
 /// A kept value as JSON again.
-pub(super) fn json(value: &Argument) -> Value {
+pub(crate) fn json(value: &Argument) -> Value {
     match value {
         Argument::Void => Value::Null,
         Argument::Array(items) => items.iter().map(json).collect(),
@@ -75,6 +75,6 @@ pub(super) fn json(value: &Argument) -> Value {
 }
 
 /// A kept table as JSON again.
-pub(super) fn object(fields: &Arguments) -> Value {
+pub(crate) fn object(fields: &Arguments) -> Value {
     Value::Object(fields.iter().map(|(key, value)| (key.clone(), json(value))).collect())
 }

@@ -79,6 +79,10 @@ impl AccessAdmin for BrokerAdmin {
         self.put(name, password, None, Expect::Existing).map(drop)
     }
 
+    fn hash_password(&self, password: &[u8]) -> Vec<u8> {
+        self.broker.hash_password(password).bytes().to_vec()
+    }
+
     fn set_user_tags(&self, name: &str, tags: &[String]) -> Result<(), AdminError> {
         self.put(name, &PasswordChange::Keep, Some(tags), Expect::Existing).map(drop)
     }

@@ -1,0 +1,144 @@
+//! `/api/vhost-limits` and `/api/user-limits`.
+
+use leveret_core::admin::{AdminError, UserLimitValues, VhostLimitValues};
+use serde_json::{Map, Value, json};
+
+use crate::body::{integer, required};
+use crate::error::ApiError;
+use crate::list::list;
+use crate::request::Request;
+use crate::routes::Answer;
+use crate::users;
+
+const VHOST_LIMITS: [&str; 2] = ["max-connections", "max-queues"];
+
+const USER_LIMITS: [&str; 2] = ["max-connections", "max-channels"];
+
+pub(crate) fn all_of_vhosts(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let mut limits = request.admin.vhost_limits();
+    limits.retain(|(vhost, _)| request.caller.may_monitor() || request.caller.sees_vhost(vhost));
+    list_vhosts(request, limits)
+}
+
+pub(crate) fn of_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let vhost = request.part(0)?;
+    let mut limits = request.admin.vhost_limits();
+    limits.retain(|(limited, _)| limited == vhost);
+    list_vhosts(request, limits)
+}
+
+fn list_vhosts(
+    request: &Request<'_>,
+    mut limits: Vec<(String, VhostLimitValues)>,
+) -> Result<Answer, ApiError> {
+    limits.sort_by(|left, right| left.0.cmp(&right.0));
+    let items =
+        limits.iter().map(|(vhost, limits)| json!({"vhost": vhost, "value": vhost_limits_json(limits)}));
+    Ok(Answer::Ok(list(request, items.collect())?))
+}
+
+pub(crate) fn put_of_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let [value] = required(&request.body, ["value"])?;
+    let limit = request.part(1)?;
+    if !VHOST_LIMITS.contains(&limit) {
+        let term = format!("{{<<\"{limit}\">>,{value}}}");
+        return Err(ApiError::bad_request(format!(
+            "Validation failed\n\nUnrecognised terms [{term}] in limits\n"
+        )));
+    }
+    let number = value.as_i64().ok_or_else(|| {
+        let was = value.as_str().map_or_else(|| value.to_string(), |text| format!("<<\"{text}\">>"));
+        ApiError::bad_request(format!(
+            "Validation failed\n\n{limit} should be a number, actually was {was}\n"
+        ))
+    })?;
+    change_vhost(request, Some(number))
+}
+
+pub(crate) fn delete_of_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
+    change_vhost(request, None)
+}
+
+fn change_vhost(request: &Request<'_>, value: Option<i64>) -> Result<Answer, ApiError> {
+    let vhost = request.part(0)?;
+    let known = request.admin.vhost_limits().into_iter().find(|(limited, _)| limited == vhost);
+    let mut limits = known.map(|(_, limits)| limits).unwrap_or_default();
+    match request.part(1)? {
+        "max-connections" => limits.max_connections = value,
+        "max-queues" => limits.max_queues = value,
+        // One that cannot be set need not be taken away.
+        _ => return Ok(Answer::Done),
+    }
+    match request.admin.set_vhost_limits(vhost, limits) {
+        Ok(()) => Ok(Answer::Done),
+        Err(AdminError::NoSuchVhost(_)) => Err(ApiError::Missing("vhost_not_found".to_owned())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) fn all_of_users(request: &Request<'_>) -> Result<Answer, ApiError> {
+    list_users(request, |_| true)
+}
+
+pub(crate) fn of_user(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let user = users::named(request)?;
+    list_users(request, |limited| limited == user.name)
+}
+
+fn list_users(request: &Request<'_>, keep: impl Fn(&str) -> bool) -> Result<Answer, ApiError> {
+    let mut limits = request.admin.user_limits();
+    limits.retain(|(user, _)| keep(user));
+    limits.sort_by(|left, right| left.0.cmp(&right.0));
+    let items = limits.iter().map(|(user, limits)| json!({"user": user, "value": user_limits_json(limits)}));
+    Ok(Answer::Ok(list(request, items.collect())?))
+}
+
+pub(crate) fn put_of_user(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let [value] = required(&request.body, ["value"])?;
+    let limit = request.part(1)?;
+    if !USER_LIMITS.contains(&limit) {
+        let term = format!("{{<<\"{limit}\">>,{value}}}");
+        return Err(ApiError::bad_request(format!("Unrecognised terms [{term}] in user-limits")));
+    }
+    change_user(request, Some(integer(value)?))
+}
+
+pub(crate) fn delete_of_user(request: &Request<'_>) -> Result<Answer, ApiError> {
+    change_user(request, None)
+}
+
+fn change_user(request: &Request<'_>, value: Option<i64>) -> Result<Answer, ApiError> {
+    let user = request.part(0)?;
+    let known = request.admin.user_limits().into_iter().find(|(limited, _)| limited == user);
+    let mut limits = known.map(|(_, limits)| limits).unwrap_or_default();
+    match request.part(1)? {
+        "max-connections" => limits.max_connections = value,
+        "max-channels" => limits.max_channels = value,
+        _ => return Ok(Answer::Done),
+    }
+    match request.admin.set_user_limits(user, limits) {
+        Ok(()) => Ok(Answer::Done),
+        Err(AdminError::NoSuchUser(user)) => Err(ApiError::bad_request(json!(["no_such_user", user]))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn vhost_limits_json(limits: &VhostLimitValues) -> Value {
+    set_ones(&[("max-connections", limits.max_connections), ("max-queues", limits.max_queues)])
+}
+
+/// A user's limits, as they also stand with the user.
+pub(crate) fn user_limits_json(limits: &UserLimitValues) -> Value {
+    set_ones(&[("max-connections", limits.max_connections), ("max-channels", limits.max_channels)])
+}
+
+/// The limits that a user's definition brings; what is not there stays unlimited.
+pub(crate) fn user_limits(value: &Value) -> Result<UserLimitValues, ApiError> {
+    let limit = |key: &str| value.get(key).map(integer).transpose();
+    Ok(UserLimitValues { max_connections: limit("max-connections")?, max_channels: limit("max-channels")? })
+}
+
+fn set_ones(limits: &[(&str, Option<i64>)]) -> Value {
+    let set = limits.iter().filter_map(|(key, value)| value.map(|value| ((*key).to_owned(), value.into())));
+    Value::Object(set.collect::<Map<_, _>>())
+}
