@@ -103,6 +103,10 @@ impl AccessAdmin for Empty {
     fn set_password(&self, _: &str, _: &PasswordChange) -> Result<(), AdminError> {
         unimplemented!("not asked for")
     }
+    fn hash_password(&self, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+
     fn set_user_tags(&self, _: &str, _: &[String]) -> Result<(), AdminError> {
         unimplemented!("not asked for")
     }
