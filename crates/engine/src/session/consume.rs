@@ -164,6 +164,13 @@ impl<S: Seams> Session<S> {
     pub(super) fn get(&mut self, number: u16, get: &basic::Get) -> Result<(), BrokerError> {
         let name = self.queue_name(number, get.queue.as_str())?;
         let queue = self.broker.queue_to_read(&self.actor()?, &name)?;
+        if queue.all_persistent && queue.settings.single_active_consumer {
+            return Err(BrokerError::resource_locked(format!(
+                "cannot obtain access to locked queue '{}' in vhost '{}'. basic.get operations are not supported by \
+                 quorum queues with single active consumer",
+                queue.name, queue.vhost
+            )));
+        }
         if self.must_hold(number, Position(0)) {
             return self.held_get(number, &queue, get.no_ack);
         }
