@@ -10,7 +10,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::{Buf, BytesMut};
@@ -22,7 +22,9 @@ use leveret_engine::broker::Settings;
 use leveret_engine::{
     Broker, Clock, Flow, Log, Peer, Registry, Seams, Session, Shared, SharedRw, Wake, WriteQueue,
 };
-use leveret_protocol::amqp::{AMQPClass, FieldTable, basic, channel, confirm, connection, queue, tx};
+use leveret_protocol::amqp::{
+    AMQPClass, AMQPValue, FieldTable, basic, channel, confirm, connection, queue, tx,
+};
 use leveret_protocol::encode;
 use leveret_protocol::frame::{FrameKind, parse_frame};
 use leveret_protocol::method::{Ack, Method, Nack, Publish, decode_method};
@@ -146,6 +148,8 @@ pub(crate) struct HeldLog {
     gather: Mutex<Gather>,
     writer: Mutex<LogWriter<MemoryDisk>>,
     synced: AtomicU64,
+    /// Every append is written and synced at once, as far as the disk takes it.
+    is_eager: AtomicBool,
     waiting: Mutex<Vec<(Position, Wakes)>>,
 }
 
@@ -155,6 +159,7 @@ impl HeldLog {
             gather: Mutex::new(writer.gather()),
             synced: AtomicU64::new(writer.synced().0),
             writer: Mutex::new(writer),
+            is_eager: AtomicBool::new(false),
             waiting: Mutex::new(Vec::new()),
         }
     }
@@ -176,7 +181,14 @@ impl Log for HeldLog {
     type Waker = Wakes;
 
     fn append<R>(&self, append: impl FnOnce(&mut Gather) -> R) -> R {
-        append(&mut self.gather.try_lock().expect("the log's buffer is a leaf"))
+        let mut gather = self.gather.try_lock().expect("the log's buffer is a leaf");
+        let result = append(&mut gather);
+        if self.is_eager.load(Ordering::Relaxed)
+            && let Ok(synced) = self.writer.lock().unwrap().step(&mut gather)
+        {
+            self.synced.store(synced.0, Ordering::Release);
+        }
+        result
     }
 
     fn synced(&self) -> Position {
@@ -273,11 +285,34 @@ impl World {
         self.broker.log.sync();
     }
 
-    /// The power goes; what was synced is there in the next life. Clients must be dropped before or after.
-    pub(crate) fn crash(mut self) -> Self {
-        let disk = self.disk.crash(CrashKeeps::Nothing);
+    /// From now on every append goes to the disk at once, and the power goes after so many changes of the disk. The
+    /// broker does not notice: what it appends then is lost.
+    pub(crate) fn power_off_after(&self, changes: u64) {
+        self.broker.log.is_eager.store(true, Ordering::Relaxed);
+        self.disk.power_off(changes);
+    }
+
+    /// Changes of the disk so far.
+    pub(crate) fn disk_changes(&self) -> u64 {
+        self.disk.changes()
+    }
+
+    /// As [`World::crash`], with a choice of what the disk keeps.
+    pub(crate) fn crash_keeping(mut self, keeps: CrashKeeps) -> Self {
+        let disk = self.disk.crash(keeps);
         self.dir = None;
         Self::start(disk, self.clock)
+    }
+
+    /// As [`World::crash`], with the next life so many milliseconds later.
+    pub(crate) fn crash_after(self, ms: u64) -> Self {
+        self.clock.0.fetch_add(ms, Ordering::Relaxed);
+        self.crash()
+    }
+
+    /// The power goes; what was synced is there in the next life. Clients must be dropped before or after.
+    pub(crate) fn crash(self) -> Self {
+        self.crash_keeping(CrashKeeps::Nothing)
     }
 
     /// Ready and unacked messages of a queue; None if it is not there.
@@ -337,7 +372,6 @@ impl World {
 }
 
 fn client_properties() -> FieldTable {
-    use leveret_protocol::amqp::AMQPValue;
     let mut capabilities = FieldTable::default();
     for name in ["consumer_cancel_notify", "connection.blocked"] {
         capabilities.insert(name.into(), AMQPValue::Boolean(true));
@@ -345,6 +379,27 @@ fn client_properties() -> FieldTable {
     let mut properties = FieldTable::default();
     properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
     properties
+}
+
+/// An argument of a declaration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Argument<'a> {
+    /// A number.
+    Number(i64),
+    /// A text.
+    Text(&'a str),
+    /// A boolean.
+    Flag(bool),
+}
+
+impl Argument<'_> {
+    fn to_amqp(self) -> AMQPValue {
+        match self {
+            Self::Number(number) => AMQPValue::LongLongInt(number),
+            Self::Text(text) => AMQPValue::LongString(text.into()),
+            Self::Flag(flag) => AMQPValue::Boolean(flag),
+        }
+    }
 }
 
 /// A session, and what it was sent.
@@ -476,6 +531,81 @@ impl Client {
                 arguments: FieldTable::default(),
             }),
         );
+    }
+
+    /// queue.declare of a durable queue with arguments.
+    pub(crate) fn declare_with(&mut self, channel: u16, queue: &str, arguments: &[(&str, Argument<'_>)]) {
+        let mut table = FieldTable::default();
+        for (name, value) in arguments {
+            table.insert((*name).into(), value.to_amqp());
+        }
+        self.method(
+            channel,
+            queue::AMQPMethod::Declare(queue::Declare {
+                queue: queue.into(),
+                passive: false,
+                durable: true,
+                exclusive: false,
+                auto_delete: false,
+                nowait: false,
+                arguments: table,
+            }),
+        );
+    }
+
+    /// Exchange and queues bound to it.
+    pub(crate) fn bind(&mut self, channel: u16, exchange: &str, kind: &str, queues: &[&str]) {
+        self.method(
+            channel,
+            exchange::AMQPMethod::Declare(exchange::Declare {
+                exchange: exchange.into(),
+                kind: kind.into(),
+                passive: false,
+                durable: true,
+                auto_delete: false,
+                internal: false,
+                nowait: false,
+                arguments: FieldTable::default(),
+            }),
+        );
+        for queue in queues {
+            self.method(
+                channel,
+                queue::AMQPMethod::Bind(queue::Bind {
+                    queue: (*queue).into(),
+                    exchange: exchange.into(),
+                    routing_key: (*queue).into(),
+                    nowait: false,
+                    arguments: FieldTable::default(),
+                }),
+            );
+        }
+    }
+
+    /// basic.reject without requeue.
+    pub(crate) fn reject(&mut self, channel: u16, delivery_tag: u64, multiple: bool) {
+        let mut bytes = Vec::new();
+        encode::encode_nack(&mut bytes, channel, &Nack { delivery_tag, multiple, requeue: false });
+        self.bytes(&bytes);
+    }
+
+    /// Gets and keeps all messages of a queue: their bodies.
+    pub(crate) fn take_all(&mut self, channel: u16, queue: &str) -> Vec<String> {
+        self.frames();
+        let mut bodies = Vec::new();
+        loop {
+            self.get(channel, queue, true);
+            self.collect();
+            let mut got = None;
+            while let Some((frame, used)) = parse_frame(&self.unread, 131_072).unwrap() {
+                if frame.kind == FrameKind::Body {
+                    got = Some(String::from_utf8(frame.payload.to_vec()).unwrap());
+                }
+                self.unread.advance(used);
+            }
+            let Some(body) = got else { return bodies };
+            bodies.push(body);
+        }
     }
 
     /// A persistent basic.publish.
