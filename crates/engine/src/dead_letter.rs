@@ -134,6 +134,7 @@ impl<S: Seams> Mover<'_, S> {
             queue: &source.name,
             exchange,
             routing_key: settings.dead_letter_routing_key.as_deref(),
+            counts: source.all_persistent,
         };
         let time = (self.broker.clock.of_day)();
         let letter = DeadLetter::new(message, annotated, &letters_go, reason, time);
@@ -219,5 +220,6 @@ fn terms(letter: &DeadLetter) -> Terms {
         priority: view.as_ref().and_then(PropertyView::priority).unwrap_or_default(),
         expiration_ms: None,
         annotated: true,
+        rejections: letter.notes.rejections,
     }
 }

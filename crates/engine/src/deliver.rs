@@ -123,7 +123,7 @@ fn take_turn<S: Seams>(
             exchange: message.exchange,
             routing_key: message.routing_key,
         };
-        let properties = shown::properties(&message, &entry);
+        let properties = shown::properties(contents, &message, &entry);
         let size = message.body.len() as u64;
         let tail = out.tail();
         encode::encode_deliver(tail, channel, &deliver);

@@ -313,6 +313,7 @@ fn check_properties<S: Seams>(
         priority: properties.priority().unwrap_or_default(),
         expiration_ms: properties.expiration().map(expiration::parse).transpose()?,
         annotated: has_bcc,
+        rejections: 0,
     };
     if reply_to.is_none() && !has_bcc {
         return Ok((None, terms));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use leveret_core::dead_letter::Notes;
 use leveret_core::message::Message;
-use leveret_core::queue::Entry;
+use leveret_core::queue::{Contents, Entry};
 use leveret_protocol::field_table::{FieldTable, FieldValue, TableWriter};
 use leveret_protocol::properties::{PropertiesBuilder, PropertyView};
 
@@ -13,13 +13,18 @@ const X_DELIVERY_COUNT: &[u8] = b"x-delivery-count";
 
 /// The properties of a queue's message as a consumer gets them.
 #[must_use]
-pub fn properties<'a>(message: &Message<'a>, entry: &Entry) -> Cow<'a, [u8]> {
+pub fn properties<'a>(contents: &Contents, message: &Message<'a>, entry: &Entry) -> Cow<'a, [u8]> {
     // Neither holds for most messages, which cost two looks at their entry.
     if !entry.is_annotated() && entry.delivery_count() == 0 {
         return Cow::Borrowed(message.properties);
     }
     let shown = if entry.is_annotated() { Notes::before(message.properties) } else { message.properties };
-    match entry.delivery_count() {
+    let count = match entry.delivery_count() {
+        // Its own queue has nothing to tell yet, so the ones before it do, as in RabbitMQ.
+        0 if contents.counts_deliveries() => Notes::read(message.properties).rejections,
+        count => count,
+    };
+    match count {
         0 => Cow::Borrowed(shown),
         count => Cow::Owned(with_delivery_count(shown, count)),
     }

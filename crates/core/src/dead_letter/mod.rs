@@ -9,7 +9,7 @@
 //! use leveret_core::message::{Body, Message};
 //!
 //! let message = Message { exchange: b"", routing_key: b"work", properties: &[0, 0], body: Body::Small(b"job") };
-//! let source = Source { queue: "work", exchange: "failed", routing_key: None };
+//! let source = Source { queue: "work", exchange: "failed", routing_key: None, counts: false };
 //! let dead = DeadLetter::new(&message, false, &source, Reason::Rejected, UnixMillis(0));
 //! assert_eq!((&*dead.exchange, &*dead.routing_key), (&b"failed"[..], &b"work"[..]));
 //! assert!(!dead.is_cycle("work"), "a client rejected it");
@@ -62,6 +62,8 @@ pub struct Source<'a> {
     pub exchange: &'a str,
     /// `x-dead-letter-routing-key`; without one the message keeps its keys.
     pub routing_key: Option<&'a [u8]>,
+    /// It counts rejections (a quorum queue).
+    pub counts: bool,
 }
 
 /// The message for the dead-letter exchange; its body is the old one's.
@@ -103,6 +105,8 @@ impl DeadLetter {
         let headers = headers_after(headers, notes.has_deaths, &death);
         let mut builder = view.map(PropertiesBuilder::from).unwrap_or_default();
         builder.remove(Property::Expiration).set_headers(&headers);
+        let is_counted = source.counts && reason == Reason::Rejected;
+        let rejections = notes.rejections.saturating_add(is_counted.into());
         let (routing_key, extra_keys) = match source.routing_key {
             Some(key) => (key, Vec::new()),
             None => (message.routing_key, notes.extra_keys),
@@ -111,7 +115,7 @@ impl DeadLetter {
             exchange: source.exchange.as_bytes().into(),
             routing_key: routing_key.into(),
             properties: builder.to_vec(),
-            notes: Notes { has_deaths: true, extra_keys, hidden_keys: notes.hidden_keys },
+            notes: Notes { has_deaths: true, extra_keys, hidden_keys: notes.hidden_keys, rejections },
         }
     }
 

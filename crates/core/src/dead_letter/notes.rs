@@ -1,12 +1,12 @@
 //! What the broker knows of a message beside its properties, kept behind them and never shown.
 //!
-//! A dead-lettered message, and one that was published with a BCC header, carries three facts that its properties do
-//! not tell: whether its x-death is the broker's (a client may have sent one, which counts for nothing), which keys
-//! beside its routing key it goes by (with a dead-letter routing key the CC header stays but holds no longer), and
-//! which of those nobody may see. They stand behind the properties as
+//! A dead-lettered message, and one that was published with a BCC header, carries facts that its properties do not
+//! tell: whether its x-death is the broker's (a client may have sent one, which counts for nothing), which keys beside
+//! its routing key it goes by (with a dead-letter routing key the CC header stays but holds no longer), which of those
+//! nobody may see, and how often quorum queues saw it rejected. They stand behind the properties as
 //!
 //! ```text
-//! properties, field table {d: bool, k: array of keys, b: array of hidden keys}, u32 length of that table
+//! properties, field table {d: bool, k: array of keys, b: array of hidden keys, r: i64}, u32 length of that table
 //! ```
 //! and whoever keeps the message remembers that they are there (`Keep::annotated`): bytes alone never say it, so no
 //! client can forge them.
@@ -17,6 +17,7 @@ use leveret_protocol::properties::PropertyView;
 const DEATHS: &[u8] = b"d";
 const KEYS: &[u8] = b"k";
 const HIDDEN_KEYS: &[u8] = b"b";
+const REJECTIONS: &[u8] = b"r";
 
 /// The facts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,9 @@ pub struct Notes {
     pub extra_keys: Vec<Box<[u8]>>,
     /// Those of them that came by BCC.
     pub hidden_keys: Vec<Box<[u8]>>,
+    /// How often clients rejected it from quorum queues. RabbitMQ tells that as x-delivery-count when the message first
+    /// leaves another quorum queue.
+    pub rejections: u32,
 }
 
 impl Notes {
@@ -40,7 +44,7 @@ impl Notes {
         let hidden_keys = keys(b"BCC");
         let mut extra_keys = keys(b"CC");
         extra_keys.extend(hidden_keys.iter().cloned());
-        Self { has_deaths: false, extra_keys, hidden_keys }
+        Self { has_deaths: false, extra_keys, hidden_keys, rejections: 0 }
     }
 
     /// Puts the notes behind a message's properties.
@@ -58,6 +62,7 @@ impl Notes {
                 _ = table.put(name, &FieldValue::Array(array));
             }
         }
+        _ = table.put(REJECTIONS, &FieldValue::I64(self.rejections.into()));
         let table = table.into_content();
         let length = u32::try_from(table.len()).unwrap_or(u32::MAX);
         [properties, &table, &length.to_be_bytes()].concat()
@@ -79,6 +84,11 @@ impl Notes {
             has_deaths: table.get(DEATHS) == Some(FieldValue::Bool(true)),
             extra_keys: keys(KEYS),
             hidden_keys: keys(HIDDEN_KEYS),
+            rejections: table
+                .get(REJECTIONS)
+                .and_then(|value| value.as_i64())
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or_default(),
         }
     }
 
@@ -124,9 +134,10 @@ mod tests {
             has_deaths: bool,
             extra_keys in some_keys(),
             hidden_keys in some_keys(),
+            rejections: u32,
             properties in proptest::collection::vec(any::<u8>(), 0..50),
         ) {
-            let notes = Notes { has_deaths, extra_keys, hidden_keys };
+            let notes = Notes { has_deaths, extra_keys, hidden_keys, rejections };
             let stored = notes.behind(&properties);
             prop_assert_eq!(Notes::before(&stored), properties.as_slice());
             prop_assert_eq!(Notes::read(&stored), notes);

@@ -62,7 +62,7 @@ impl Walk {
             properties: &self.stored,
             body: Body::Small(b""),
         };
-        let source = Source { queue, exchange, routing_key: routing_key.map(str::as_bytes) };
+        let source = Source { queue, exchange, routing_key: routing_key.map(str::as_bytes), counts: false };
         let dead = DeadLetter::new(&message, self.annotated, &source, reason, NOW);
         self.exchange = dead.exchange.to_vec();
         self.routing_key = dead.routing_key.to_vec();

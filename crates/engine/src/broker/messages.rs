@@ -6,7 +6,7 @@ use leveret_core::ids::QueueSeq;
 use leveret_core::limits::SMALL_BODY_BYTES;
 use leveret_core::message::{Body, Message, SharedBody};
 use leveret_core::names::QueueName;
-use leveret_core::queue::Entry;
+use leveret_core::queue::{Contents, Entry};
 use leveret_protocol::properties::PropertyView;
 use leveret_storage::Position;
 
@@ -49,7 +49,8 @@ pub struct Copied {
 }
 
 impl Copied {
-    fn new(message: &Message<'_>, entry: &Entry, truncate: u64, left: u64) -> Self {
+    fn new(contents: &Contents, entry: &Entry, truncate: u64, left: u64) -> Self {
+        let message = &contents.message(entry);
         let body_len = message.body.len() as u64;
         let most = usize::try_from(truncate.min(body_len)).unwrap_or(usize::MAX);
         let mut payload = Vec::with_capacity(most);
@@ -66,7 +67,7 @@ impl Copied {
         Self {
             exchange: message.exchange.to_vec(),
             routing_key: message.routing_key.to_vec(),
-            properties: shown::properties(message, entry).into_owned(),
+            properties: shown::properties(contents, message, entry).into_owned(),
             payload,
             body_len,
             redelivered: entry.is_redelivered(),
@@ -153,8 +154,7 @@ impl<S: Seams> Broker<S> {
                 && let Some(entry) = cell.contents.take()
             {
                 let left = cell.totals().ready;
-                let message = cell.contents.message(&entry);
-                messages.push(Copied::new(&message, &entry, truncate, left));
+                messages.push(Copied::new(&cell.contents, &entry, truncate, left));
                 taken.push(entry.seq());
                 cell.contents.hold(entry);
             }
@@ -185,8 +185,7 @@ impl<S: Seams> Broker<S> {
                 && let Some(entry) = cell.contents.take()
             {
                 let left = cell.totals().ready;
-                let message = cell.contents.message(&entry);
-                messages.push(Copied::new(&message, &entry, truncate, left));
+                messages.push(Copied::new(&cell.contents, &entry, truncate, left));
                 taken.push(entry);
             }
             // The last one was taken last, so it goes back first.

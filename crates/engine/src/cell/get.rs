@@ -76,6 +76,8 @@ impl<S: Seams> QueueCell<S> {
         self.drop_expired(around);
         let entry = self.contents.take()?;
         let bytes = self.contents.message(&entry).stored_bytes();
+        // What expired behind it is not among those that are left.
+        self.drop_expired(around);
         let left = self.contents.totals().ready;
         if !write(&self.contents, &entry, left) {
             self.contents.put_back(entry);
@@ -119,7 +121,7 @@ fn write_get<S: Seams>(
         routing_key: message.routing_key,
         message_count: u32::try_from(left).unwrap_or(u32::MAX),
     };
-    let properties = shown::properties(&message, entry);
+    let properties = shown::properties(contents, &message, entry);
     let tail = to.out.tail();
     encode::encode_get_ok(tail, to.channel, &get_ok);
     encode::encode_content_header(tail, to.channel, class_id::BASIC, message.body.len() as u64, &properties);

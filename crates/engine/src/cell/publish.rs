@@ -32,6 +32,8 @@ pub struct Terms {
     pub expiration_ms: Option<u64>,
     /// Its properties carry notes (`leveret_core::dead_letter::Notes`).
     pub annotated: bool,
+    /// How often it was rejected from quorum queues before.
+    pub rejections: u32,
 }
 
 /// On whose behalf messages are published.
@@ -121,6 +123,7 @@ impl<S: Seams> QueueCell<S> {
         let mut keep = Keep {
             logged: self.durable && (terms.persistent || self.all_persistent),
             annotated: terms.annotated,
+            redelivered: terms.rejections > 0 && self.contents.counts_deliveries(),
             ..Keep::default()
         };
         if settings.message_ttl_ms.is_some() || terms.expiration_ms.is_some() {

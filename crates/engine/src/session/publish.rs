@@ -505,6 +505,11 @@ impl<S: Seams> Item<S> {
         }
     }
 
+    /// Whether a queue refused it.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
     /// The same publish in another batch.
     pub(super) fn set_source(&mut self, source: u32) {
         self.source = source;

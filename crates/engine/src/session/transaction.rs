@@ -73,11 +73,14 @@ impl<S: Seams> Session<S> {
     }
 
     /// tx.commit. Gives the position that commit-ok waits for.
-    pub(super) fn commit(&mut self, number: u16) -> Position {
-        let Some(channel) = self.channels.get_mut(&number) else { return Position(0) };
+    ///
+    /// # Errors
+    /// 406 if a queue refused a message, as RabbitMQ says it; all else is done then.
+    pub(super) fn commit(&mut self, number: u16) -> Result<Position, BrokerError> {
+        let Some(channel) = self.channels.get_mut(&number) else { return Ok(Position(0)) };
         let Transaction { mut items, heads, acks, held } = channel.take_transaction();
         if items.is_empty() && acks.is_empty() {
-            return Position(0);
+            return Ok(Position(0));
         }
         let group = self.broker.log.append(|gather| gather.begin_group());
         self.publish_prepared(&mut items, &heads, Some(group));
@@ -89,7 +92,11 @@ impl<S: Seams> Session<S> {
         self.settle_collected(Some(group));
         let position = self.broker.log.append(|gather| gather.commit_group(group));
         // A rejected message leaves its queue with its move: commit-ok waits for that too.
-        if self.move_given_up() { self.broker.last_position() } else { position }
+        let any_moved = self.move_given_up();
+        if items.iter().any(Item::is_refused) {
+            return Err(BrokerError::precondition_failed("partial tx completion"));
+        }
+        Ok(if any_moved { self.broker.last_position() } else { position })
     }
 
     /// tx.rollback: what waited is forgotten; the messages acked in it are unacked still.
