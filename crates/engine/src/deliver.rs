@@ -32,6 +32,9 @@ impl<S: Seams> QueueCell<S> {
     /// Hands ready messages to consumers until one of both runs out. What expired on the way is given up; what lives
     /// for 0 ms has this one chance.
     pub(crate) fn deliver(&mut self, around: &Around<'_, S>) {
+        if self.contents.totals().unacked == 0 {
+            self.consumers.displace_idle();
+        }
         let mut settled = SeqRanges::default();
         let mut now_ms = None;
         while self.contents.totals().ready > 0 {
@@ -41,9 +44,6 @@ impl<S: Seams> QueueCell<S> {
                 if self.contents.next_deadline_ms().is_some_and(|deadline_ms| deadline_ms < now_ms) {
                     break;
                 }
-            }
-            if self.contents.totals().unacked == 0 {
-                self.consumers.displace_idle();
             }
             let Some((key, consumer)) = self.consumers.next_ready() else { break };
             let share = share(self.contents.totals().ready, self.consumers.ready());

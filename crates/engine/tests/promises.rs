@@ -5,7 +5,9 @@ mod harness;
 use harness::{Client, World, publish_bytes, publish_with};
 use leveret_core::BrokerError;
 use leveret_engine::Registry;
-use leveret_protocol::amqp::{FieldTable, basic, channel, confirm, connection, exchange, queue, tx};
+use leveret_protocol::amqp::{
+    AMQPValue, FieldTable, basic, channel, confirm, connection, exchange, queue, tx,
+};
 
 fn confirm_select(client: &mut Client, channel: u16) {
     client.method(channel, confirm::AMQPMethod::Select(confirm::Select { nowait: true }));
@@ -499,4 +501,37 @@ fn delete_queue(client: &mut Client, channel: u16, queue: &str) {
             nowait: false,
         }),
     );
+}
+
+/// RabbitMQ offers each message as it comes: the highest of a batch does not go before the first.
+#[test]
+fn a_waiting_consumer_gets_the_first_of_a_batch_whatever_its_priority() {
+    let world = World::new();
+    let mut client = world.client();
+    client.open(1);
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-priority".into(), AMQPValue::ShortShortUInt(9));
+    client.method(
+        1,
+        queue::AMQPMethod::Declare(queue::Declare {
+            queue: "q".into(),
+            passive: false,
+            durable: false,
+            exclusive: false,
+            auto_delete: false,
+            nowait: false,
+            arguments,
+        }),
+    );
+    client.qos(1, 1, false);
+    client.consume(1, "q", "c", false);
+    // The second one has priority 9 and an expiration of 10 ms, which counts only while it waits.
+    let batch = [
+        publish_with(1, "", "q", b"first", &[0, 0]),
+        publish_with(1, "", "q", b"second", &[0x09, 0, 9, 2, b'1', b'0']),
+    ];
+    client.bytes(&batch.concat());
+    assert_eq!(world.counts("q"), Some((1, 1)));
+    world.pass(10);
+    assert_eq!(world.counts("q"), Some((0, 1)));
 }

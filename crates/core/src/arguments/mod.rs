@@ -203,7 +203,7 @@ fn exchange_argument(
 ) -> Result<Option<ExchangeName>, BrokerError> {
     match arguments.get(key) {
         None => Ok(None),
-        Some(FieldValue::LongString(name) | FieldValue::Bytes(name)) => {
+        Some(FieldValue::LongString(name)) => {
             Ok(Some(ExchangeName::from(String::from_utf8_lossy(name).into_owned())))
         }
         Some(other) => Err(BrokerError::precondition_failed(format!(

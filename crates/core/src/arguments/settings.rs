@@ -114,7 +114,6 @@ pub(super) const NOT_CLASSIC: &[&str] = &[
     "x-max-in-memory-bytes",
     "x-max-in-memory-length",
     "x-quorum-initial-group-size",
-    "x-stream-filter-size-bytes",
     "x-stream-max-segment-size-bytes",
 ];
 pub(super) const NOT_QUORUM: &[&str] = &[
@@ -124,7 +123,6 @@ pub(super) const NOT_QUORUM: &[&str] = &[
     "x-queue-master-locator",
     "x-queue-mode",
     "x-queue-version",
-    "x-stream-filter-size-bytes",
     "x-stream-max-segment-size-bytes",
 ];
 

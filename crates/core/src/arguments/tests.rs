@@ -126,6 +126,7 @@ fn what_is_ignored_is_checked_all_the_same() {
         refused("x-queue-leader-locator", text("foo"), "invalid_queue_locator_arg"),
         refused("x-queue-leader-locator", AMQPValue::Boolean(true), "{unacceptable_type,bool}"),
         taken("x-consumer-timeout", array()),
+        taken("x-stream-filter-size-bytes", array()),
         taken("x-foo", text("bar")),
         taken("x-single-active-consumer", AMQPValue::Boolean(false)),
     ] {
@@ -181,6 +182,12 @@ fn values_are_checked_in_rabbitmqs_words() {
             int(5),
             "406 PRECONDITION_FAILED - invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue 'q' in vhost \
              '/'"
+                .to_owned(),
+        ),
+        (
+            "x-dead-letter-exchange",
+            AMQPValue::ByteArray(b"foo".as_slice().into()),
+            "406 PRECONDITION_FAILED - invalid type 'binary' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'"
                 .to_owned(),
         ),
         (

@@ -138,7 +138,7 @@ impl<H> Consumers<H> {
     }
 
     /// No message is out: a consumer of higher priority that waits for that becomes active (quorum queues). To be
-    /// called before [`Consumers::next_ready`] of a queue without unacked messages.
+    /// called when one came or a message was settled, if no message is out.
     pub fn displace_idle(&mut self) {
         if self.single.is_some_and(|single| self.is_displaced(single)) {
             self.activate_next();

@@ -65,16 +65,23 @@ impl<S: Seams> QueueCell<S> {
         if self.dead {
             return Published::default();
         }
-        if around.queue.is_limited {
-            return self.publish_within_limits(around, purpose, incoming);
+        if around.queue.is_limited || self.could_overtake(incoming.clone()) {
+            return self.publish_singly(around, purpose, incoming);
         }
         let position = self.append(around, purpose.group, incoming);
         self.deliver(around);
         Published { position, refused: Vec::new() }
     }
 
-    /// A queue with a length limit looks at it before and after each message.
-    fn publish_within_limits<'a>(
+    /// Whether a message would go before an earlier one for which a consumer waits.
+    fn could_overtake<'a>(&self, mut incoming: impl Iterator<Item = Incoming<'a>>) -> bool {
+        self.contents.has_levels()
+            && self.consumers.ready() > 0
+            && incoming.any(|item| self.contents.level(item.terms.priority) > 0)
+    }
+
+    /// Offers each message before the next is taken, and looks at the length limit before and after each.
+    fn publish_singly<'a>(
         &mut self,
         around: &Around<'_, S>,
         purpose: Purpose,

@@ -137,14 +137,13 @@ impl Cell {
     }
 
     fn deliver(&mut self) {
+        if self.contents.totals().unacked == 0 {
+            self.consumers.displace_idle();
+        }
         loop {
             self.expire(self.now - 1);
-            let totals = self.contents.totals();
-            if totals.ready == 0 {
+            if self.contents.totals().ready == 0 {
                 return;
-            }
-            if totals.unacked == 0 {
-                self.consumers.displace_idle();
             }
             let Some((key, _)) = self.consumers.next_ready() else { return };
             let channel = self.channels.get_mut(&key.0).expect("consumers have channels");

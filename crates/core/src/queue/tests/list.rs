@@ -371,6 +371,7 @@ impl List {
     }
 
     fn deliver(&mut self) {
+        self.displace();
         loop {
             self.expire(self.now - 1);
             if self.ready().next().is_none() {
@@ -391,20 +392,26 @@ impl List {
         }
     }
 
-    fn next_consumer(&mut self) -> Option<usize> {
-        if !self.settings.single_active_consumer {
-            let best = self.consumers.iter().map(|consumer| consumer.priority).max()?;
-            return self.consumers.iter().position(|consumer| consumer.priority == best);
+    /// On a quorum queue a consumer of higher priority becomes active once no message is out.
+    fn displace(&mut self) {
+        if self.out().is_empty() && self.is_active_displaced() {
+            self.active = self.best();
         }
-        let priority_of = |key| self.everyone().find(|c| c.key == key).map(|c| c.priority);
-        let best = self.best();
-        if self.is_quorum() && best.and_then(priority_of) > self.active.and_then(priority_of) {
-            if !self.out().is_empty() {
-                return None;
-            }
-            self.active = best;
+    }
+
+    fn is_active_displaced(&self) -> bool {
+        let priority_of = |key| self.everyone().find(|consumer| consumer.key == key).map(|c| c.priority);
+        let (best, active) = (self.best().and_then(priority_of), self.active.and_then(priority_of));
+        self.settings.single_active_consumer && self.is_quorum() && best > active
+    }
+
+    fn next_consumer(&self) -> Option<usize> {
+        if self.settings.single_active_consumer {
+            let is_active = |consumer: &Consumer| Some(consumer.key) == self.active;
+            return self.consumers.iter().position(is_active).filter(|_| !self.is_active_displaced());
         }
-        self.consumers.iter().position(|consumer| Some(consumer.key) == self.active)
+        let best = self.consumers.iter().map(|consumer| consumer.priority).max()?;
+        self.consumers.iter().position(|consumer| consumer.priority == best)
     }
 
     fn everyone(&self) -> impl Iterator<Item = &Consumer> {
