@@ -10,6 +10,7 @@ use crate::{
     describe::describe,
     login::Login,
     methods::{self, Properties, basic, channel, connection},
+    tls::Stream,
     wait::PATIENCE,
     wire::{self, Frame},
 };
@@ -39,7 +40,7 @@ pub struct Content {
 /// One connection. Dropping it closes the socket without a word.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     inbox: Vec<u8>,
     /// Largest frame in octets, head and end included, as agreed at login.
     pub frame_max: u32,
@@ -51,10 +52,13 @@ impl Client {
     /// # Errors
     /// As the operating system says.
     pub fn connect(address: SocketAddr) -> std::io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, inbox: Vec::new(), frame_max: 131_072 })
+        Stream::plain(address).map(Self::over)
+    }
+
+    /// A client that has said nothing yet on this stream.
+    #[must_use]
+    pub fn over(stream: Stream) -> Self {
+        Self { stream, inbox: Vec::new(), frame_max: 131_072 }
     }
 
     /// Opens a socket and says the protocol header; the broker's `connection.start` is read.
@@ -63,9 +67,17 @@ impl Client {
     /// When the broker cannot be reached or does not begin with `connection.start`.
     pub fn start(address: SocketAddr) -> std::io::Result<Self> {
         let mut client = Self::connect(address)?;
-        client.send(wire::PROTOCOL_HEADER)?;
-        client.expect_method(0, (10, 10))?;
+        client.begin()?;
         Ok(client)
+    }
+
+    /// Says the protocol header and reads the broker's `connection.start`.
+    ///
+    /// # Errors
+    /// When the broker does not begin with it.
+    pub fn begin(&mut self) -> std::io::Result<Frame> {
+        self.send(wire::PROTOCOL_HEADER)?;
+        self.expect_method(0, (10, 10))
     }
 
     /// Connects and logs in as guest on the vhost `/`.
@@ -82,10 +94,18 @@ impl Client {
     /// When any step of the handshake is refused.
     pub fn login_with(address: SocketAddr, login: &Login) -> std::io::Result<Self> {
         let mut client = Self::start(address)?;
-        client.tune(login)?;
-        client.method(0, connection::open(&login.vhost))?;
-        client.expect_method(0, (10, 41))?;
+        client.open(login)?;
         Ok(client)
+    }
+
+    /// The handshake behind `connection.start`.
+    ///
+    /// # Errors
+    /// When any step of it is refused.
+    pub fn open(&mut self, login: &Login) -> std::io::Result<()> {
+        self.tune(login)?;
+        self.method(0, connection::open(&login.vhost))?;
+        self.expect_method(0, (10, 41)).map(|_| ())
     }
 
     /// The middle of the handshake: start-ok, tune, tune-ok.
@@ -104,12 +124,12 @@ impl Client {
         self.method(0, connection::tune_ok(channel_max, self.frame_max, login.heartbeat))
     }
 
-    /// A second handle of the same socket, for a thread that only writes.
+    /// A second handle of the same socket, for a thread that only writes; of no use with TLS.
     ///
     /// # Errors
     /// As the operating system says.
     pub fn writer(&self) -> std::io::Result<TcpStream> {
-        self.stream.try_clone()
+        self.stream.socket().try_clone()
     }
 
     /// The local address of the socket.
@@ -117,7 +137,7 @@ impl Client {
     /// # Errors
     /// As the operating system says.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.stream.local_addr()
+        self.stream.socket().local_addr()
     }
 
     /// Sends octets as they are.
@@ -254,6 +274,11 @@ impl Client {
         }
     }
 
+    /// Whether the broker ended TLS with a close_notify; to be asked after the end was read.
+    pub fn ended_in_order(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0]), Ok(0))
+    }
+
     fn fill(&mut self, deadline: Instant) -> Filled {
         let mut chunk = [0_u8; 65_536];
         loop {
@@ -261,7 +286,7 @@ impl Client {
             if left.is_zero() {
                 return Filled::Nothing;
             }
-            if self.stream.set_read_timeout(Some(left)).is_err() {
+            if self.stream.socket().set_read_timeout(Some(left)).is_err() {
                 return Filled::Closed;
             }
             match self.stream.read(&mut chunk) {

@@ -18,5 +18,6 @@ pub mod ledger;
 pub mod login;
 pub mod methods;
 pub mod process;
+pub mod tls;
 pub mod wait;
 pub mod wire;

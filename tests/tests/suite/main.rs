@@ -14,4 +14,5 @@ mod lifecycle;
 mod malformed;
 mod neighbour;
 mod pressure;
+mod tls;
 mod wrong_use;
