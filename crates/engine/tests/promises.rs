@@ -129,6 +129,22 @@ fn an_ack_of_all_in_a_transaction_leaves_later_deliveries_alone() {
 }
 
 #[test]
+fn recover_in_a_transaction_leaves_what_it_acked() {
+    let world = World::new();
+    let mut client = world.client();
+    ready(&world, &mut client, "q", true, 3);
+    tx_select(&mut client, 1);
+    for _ in 0..3 {
+        client.get(1, "q", false);
+    }
+    client.ack(1, 2, false);
+    client.method(1, basic::AMQPMethod::Recover(basic::Recover { requeue: true }));
+    assert_eq!(world.counts("q"), Some((2, 1)));
+    commit(&mut client, 1);
+    assert_eq!(world.counts("q"), Some((2, 0)));
+}
+
+#[test]
 fn a_commit_that_fails_in_its_middle_publishes_nothing_and_is_not_answered_with_ok() {
     let world = World::new();
     let mut client = world.client();

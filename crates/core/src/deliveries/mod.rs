@@ -192,6 +192,11 @@ impl<Q: Clone + PartialEq> Deliveries<Q> {
         self.unacked.newest()
     }
 
+    /// All outstanding deliveries, oldest first.
+    pub fn outstanding(&self) -> impl Iterator<Item = DeliveryTag> {
+        self.unacked.tags()
+    }
+
     /// Whether [`Deliveries::settle`] would accept this tag.
     #[must_use]
     pub fn is_outstanding(&self, tag: DeliveryTag, multiple: bool) -> bool {

@@ -35,6 +35,10 @@ impl Unacked {
         self.all.iter().rev().find(|d| d.origin.is_some()).map(|d| DeliveryTag(d.tag))
     }
 
+    pub(super) fn tags(&self) -> impl Iterator<Item = DeliveryTag> {
+        self.all.iter().filter(|d| d.origin.is_some()).map(|d| DeliveryTag(d.tag))
+    }
+
     pub(super) fn contains(&self, tag: DeliveryTag) -> bool {
         self.index_of(tag).is_some_and(|at| self.all.get(at).is_some_and(|d| d.origin.is_some()))
     }

@@ -179,17 +179,33 @@ impl<S: Seams> Session<S> {
         self.apply_acks()
     }
 
-    /// basic.recover: everything unacked returns to its place.
+    /// basic.recover: everything unacked returns to its place, but what a transaction has acked.
     pub(super) fn requeue_unacked(&mut self, channel: u16) {
-        let op = AckOp {
+        let requeue = |tag, multiple| AckOp {
             channel,
-            tag: DeliveryTag(0),
-            multiple: true,
+            tag,
+            multiple,
             outcome: Outcome::Requeued,
             method_id: basic_method_id::NACK,
         };
-        // Tag 0 with multiple is never unknown.
-        _ = self.collect_ack(op);
+        let state = self.channels.get(&channel);
+        match state.map(|state| &state.transaction).filter(|transaction| transaction.has_acks()) {
+            None => {
+                // Tag 0 with multiple is never unknown.
+                _ = self.collect_ack(requeue(DeliveryTag(0), true));
+            }
+            Some(transaction) => {
+                let returned: Vec<DeliveryTag> = self.outbox.with(|outbox| {
+                    let deliveries = outbox.channels.get(&channel).into_iter();
+                    let tags = deliveries.flat_map(leveret_core::deliveries::Deliveries::outstanding);
+                    transaction.not_acked(tags)
+                });
+                for tag in returned {
+                    // It was outstanding a moment ago, and nobody else settles it.
+                    _ = self.collect_ack(requeue(tag, false));
+                }
+            }
+        }
         self.settle_collected(None);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! RabbitMQ's commit is not atomic over a crash; here all records of one commit count at recovery, or none.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -38,6 +39,18 @@ impl<S: Seams> Transaction<S> {
         item.set_source(u32::try_from(self.heads.len()).unwrap_or(u32::MAX));
         self.items.push(item);
         self.heads.push(head);
+    }
+
+    /// Whether deliveries were acked in it.
+    pub(super) fn has_acks(&self) -> bool {
+        !self.acks.is_empty()
+    }
+
+    /// Those of the outstanding deliveries that were not acked in it.
+    pub(super) fn not_acked(&self, outstanding: impl Iterator<Item = DeliveryTag>) -> Vec<DeliveryTag> {
+        let all_until = self.acks.iter().filter(|op| op.multiple).map(|op| op.tag).max();
+        let single: BTreeSet<DeliveryTag> = self.acks.iter().map(|op| op.tag).collect();
+        outstanding.filter(|tag| Some(*tag) > all_until && !single.contains(tag)).collect()
     }
 
     /// How many publishes wait.
