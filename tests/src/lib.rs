@@ -12,7 +12,9 @@
 pub mod binary;
 pub mod broker;
 pub mod client;
+pub mod content_text;
 pub mod describe;
+pub mod golden;
 pub mod http;
 pub mod ledger;
 pub mod login;

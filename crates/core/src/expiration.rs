@@ -36,16 +36,21 @@ pub fn parse(expiration: &[u8]) -> Result<u64, BrokerError> {
         return refused(format!("{{value_negative,{value}}}"));
     }
     if value > MAX_MS {
-        return refused(too_large(significant));
+        return refused(too_large(significant, text.len()));
     }
     // Between 0 and ten years.
     Ok(u64::try_from(value).unwrap_or_default())
 }
 
-/// Erlang breaks a tuple's line when it is long.
-fn too_large(digits: &str) -> String {
-    let flat = format!("{{value_too_large,{digits}}}");
-    if digits.len() < 20 { flat } else { format!("{{value_too_large,\n{:44}{digits}}}", "") }
+/// Erlang breaks a tuple's line when it is long, and goes on below its first element: behind `invalid expiration '`,
+/// the text of `text_len` octets, `': ` and the brace.
+fn too_large(digits: &str, text_len: usize) -> String {
+    let column = text_len + 24;
+    if digits.len() < 20 {
+        format!("{{value_too_large,{digits}}}")
+    } else {
+        format!("{{value_too_large,\n{:column$}{digits}}}", "")
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
     reason = "helpers of tests report by panicking"
 )]
 
+mod arguments;
 mod crash;
 mod durability;
 mod heartbeat;

@@ -16,15 +16,12 @@ mod modes;
 mod queue;
 mod script;
 
-use std::{
-    collections::BTreeMap,
-    net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-};
+use std::net::SocketAddr;
 
-use leveret_tests::broker::Broker;
+use leveret_tests::{
+    broker::Broker,
+    golden::{self, Answers},
+};
 
 use differences::DIFFERENCES;
 use script::Script;
@@ -32,8 +29,8 @@ use script::Script;
 /// A wrong use: its name begins with the method it is about, then what is wrong.
 pub(crate) type Case = (&'static str, fn(&mut Script));
 
-/// What each case was answered: a line a frame.
-type Answers = BTreeMap<String, Vec<String>>;
+/// The golden file: a line a frame.
+const GOLDEN: &str = "wrong_use";
 
 /// Cases run side by side: those that RabbitMQ answers after a pause of seconds do not add up.
 const THREADS: usize = 16;
@@ -96,13 +93,13 @@ fn all_cases() -> Vec<Case> {
 
 #[test]
 fn every_wrong_use_gets_the_answer_of_rabbitmq() {
-    let peer = peer();
-    if std::env::var_os("LEVERET_GOLDEN_RECORD").is_some() {
+    let peer = golden::peer();
+    if golden::recording() {
         let peer = peer.expect("LEVERET_GOLDEN_URI says where RabbitMQ is");
-        write_goldens(&ask_all(peer, &all_cases()));
+        golden::write(GOLDEN, &ask_all(peer, &all_cases()));
         return;
     }
-    let goldens = read_goldens();
+    let goldens = golden::read(GOLDEN);
     let (answers, against_leveret) = match peer {
         Some(peer) => (ask_all(peer, &all_cases()), false),
         None => (ask_all(Broker::start().amqp(), &all_cases()), true),
@@ -116,7 +113,7 @@ fn every_wrong_use_gets_the_answer_of_rabbitmq() {
                 Some(difference) if against_leveret => difference.answer(),
                 _ => golden,
             };
-            (*answer != expected).then(|| report(name, &expected, answer))
+            (*answer != expected).then(|| golden::report(name, &expected, answer))
         })
         .collect();
     assert!(wrong.is_empty(), "{} of {} differ\n{}", wrong.len(), answers.len(), wrong.join("\n"));
@@ -124,7 +121,7 @@ fn every_wrong_use_gets_the_answer_of_rabbitmq() {
 
 #[test]
 fn the_goldens_hold_every_case_and_every_method() {
-    let goldens = read_goldens();
+    let goldens = golden::read(GOLDEN);
     let mut names: Vec<String> = all_cases().iter().map(|case| case.0.to_owned()).collect();
     names.sort();
     assert!(names.len() >= 150, "only {} cases", names.len());
@@ -138,7 +135,7 @@ fn the_goldens_hold_every_case_and_every_method() {
 
 #[test]
 fn every_intended_difference_differs_and_has_a_reason() {
-    let goldens = read_goldens();
+    let goldens = golden::read(GOLDEN);
     for difference in DIFFERENCES {
         let golden = goldens.get(difference.case);
         let golden = golden.unwrap_or_else(|| panic!("no case {:?}", difference.case));
@@ -149,46 +146,5 @@ fn every_intended_difference_differs_and_has_a_reason() {
 
 /// Runs all `cases` against the broker at `address`, each on connections of its own.
 fn ask_all(address: SocketAddr, cases: &[Case]) -> Answers {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut answers = Answers::new();
-        while let Some((name, case)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            answers.insert((*name).to_owned(), Script::run(address, name, *case));
-        }
-        answers
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
-        let parts = threads.into_iter().map(|thread| thread.join().unwrap());
-        parts.flatten().collect()
-    })
-}
-
-fn report(name: &str, expected: &[String], answer: &[String]) -> String {
-    let block = |lines: &[String]| lines.join("\n            ");
-    format!("{name}\n  expected: {}\n  answered: {}", block(expected), block(answer))
-}
-
-/// The broker at `LEVERET_GOLDEN_URI`.
-fn peer() -> Option<SocketAddr> {
-    let uri = std::env::var("LEVERET_GOLDEN_URI").ok()?;
-    let rest = uri.strip_prefix("amqp://").unwrap_or(&uri);
-    let place = rest.rsplit('@').next().unwrap_or(rest);
-    let place = place.split('/').next().unwrap_or(place);
-    let mut addresses = place.to_socket_addrs().expect("a host and a port");
-    Some(addresses.next().expect("an address"))
-}
-
-fn golden_path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/wrong_use.json")
-}
-
-fn read_goldens() -> Answers {
-    let text = std::fs::read_to_string(golden_path()).expect("the goldens");
-    serde_json::from_str(&text).expect("goldens in JSON")
-}
-
-fn write_goldens(answers: &Answers) {
-    let text = serde_json::to_string_pretty(answers).expect("JSON");
-    std::fs::write(golden_path(), text + "\n").expect("a place for the goldens");
+    golden::ask_all(cases, THREADS, |(name, case)| ((*name).to_owned(), Script::run(address, name, *case)))
 }
