@@ -9,6 +9,7 @@
     reason = "a test harness reports by panicking"
 )]
 
+pub mod admin;
 pub mod binary;
 pub mod broker;
 pub mod client;

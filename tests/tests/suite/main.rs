@@ -14,6 +14,7 @@ mod http;
 mod lifecycle;
 mod malformed;
 mod neighbour;
+mod permissions;
 mod pressure;
 mod tls;
 mod wrong_use;

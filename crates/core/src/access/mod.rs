@@ -340,10 +340,7 @@ impl Access {
     pub fn authenticate(&self, name: &str, password: &[u8], is_loopback: bool) -> Result<&User, String> {
         let user = self.users.get(name);
         // An unknown user costs as much time as a wrong password.
-        let verified = match user {
-            Some(user) => user.password.verify(password),
-            None => PasswordHash::salted_sha256([0; 4], b"nobody").verify(password) && user.is_some(),
-        };
+        let verified = user.map_or(&PasswordHash::None, |user| &user.password).verify(password);
         let Some(user) = user.filter(|_| verified && !password.is_empty()) else {
             return Err(match user {
                 Some(_) if password.is_empty() => format!(

@@ -97,8 +97,7 @@ pub(super) fn encode_value(definition: &Definition) -> Vec<u8> {
     let mut out = vec![VERSION];
     match definition {
         Definition::Vhost(vhost) => {
-            text(&mut out, vhost.name.as_bytes());
-            text(&mut out, vhost.description.as_bytes());
+            words(&mut out, &[&vhost.name, &vhost.description]);
             texts(&mut out, &vhost.tags);
             text(&mut out, vhost.default_queue_type.as_bytes());
         }
@@ -110,49 +109,37 @@ pub(super) fn encode_value(definition: &Definition) -> Vec<u8> {
             texts(&mut out, &user.tags);
         }
         Definition::Permission(permission) => {
-            text(&mut out, permission.vhost.as_bytes());
-            text(&mut out, permission.user.as_bytes());
-            text(&mut out, permission.configure.as_bytes());
-            text(&mut out, permission.write.as_bytes());
-            text(&mut out, permission.read.as_bytes());
+            let Permission { vhost, user, configure, write, read } = permission;
+            words(&mut out, &[vhost, user, configure, write, read]);
         }
         Definition::Exchange(exchange) => {
-            text(&mut out, exchange.vhost.as_bytes());
-            text(&mut out, exchange.name.as_bytes());
-            text(&mut out, exchange.exchange_type.as_str().as_bytes());
+            words(&mut out, &[&exchange.vhost, &exchange.name, exchange.exchange_type.as_str()]);
             out.push(flags(&[exchange.durable, exchange.auto_delete, exchange.internal]));
             text(&mut out, exchange.arguments.as_bytes());
         }
         Definition::Queue(queue) => {
-            text(&mut out, queue.vhost.as_bytes());
-            text(&mut out, queue.name.as_bytes());
+            words(&mut out, &[&queue.vhost, &queue.name]);
             out.extend_from_slice(&queue.id.0.to_be_bytes());
             out.push(flags(&[queue.durable, queue.auto_delete]));
             text(&mut out, queue.arguments.as_bytes());
         }
         Definition::Binding(binding) => {
             let (kind, target) = target_parts(&binding.target);
-            text(&mut out, binding.vhost.as_bytes());
-            text(&mut out, binding.source.as_bytes());
+            words(&mut out, &[&binding.vhost, &binding.source]);
             out.push(kind);
             text(&mut out, target);
             text(&mut out, &binding.key);
             text(&mut out, binding.arguments.as_bytes());
         }
         Definition::TopicPermission(permission) => {
-            text(&mut out, permission.vhost.as_bytes());
-            text(&mut out, permission.user.as_bytes());
-            text(&mut out, permission.exchange.as_bytes());
-            text(&mut out, permission.write.as_bytes());
-            text(&mut out, permission.read.as_bytes());
+            let TopicPermission { vhost, user, exchange, write, read } = permission;
+            words(&mut out, &[vhost, user, exchange, write, read]);
         }
         Definition::VhostLimits(limits) => {
-            text(&mut out, limits.vhost.as_bytes());
-            limit_pair(&mut out, [limits.max_connections, limits.max_queues]);
+            limit_pair(&mut out, &limits.vhost, [limits.max_connections, limits.max_queues]);
         }
         Definition::UserLimits(limits) => {
-            text(&mut out, limits.user.as_bytes());
-            limit_pair(&mut out, [limits.max_connections, limits.max_channels]);
+            limit_pair(&mut out, &limits.user, [limits.max_connections, limits.max_channels]);
         }
         Definition::Parameter(parameter) => {
             text(&mut out, parameter.vhost.as_bytes());
@@ -182,6 +169,12 @@ fn text(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+fn words(out: &mut Vec<u8>, all: &[&str]) {
+    for one in all {
+        text(out, one.as_bytes());
+    }
+}
+
 fn texts(out: &mut Vec<u8>, all: &[String]) {
     out.extend_from_slice(&u32::try_from(all.len()).unwrap_or(u32::MAX).to_be_bytes());
     for one in all {
@@ -189,8 +182,9 @@ fn texts(out: &mut Vec<u8>, all: &[String]) {
     }
 }
 
-/// Which of the two are set, then both.
-fn limit_pair(out: &mut Vec<u8>, limits: [Option<Limit>; 2]) {
+/// Whose they are, which of the two are set, then both.
+fn limit_pair(out: &mut Vec<u8>, of: &str, limits: [Option<Limit>; 2]) {
+    text(out, of.as_bytes());
     out.push(flags(&limits.map(|limit| limit.is_some())));
     for limit in limits {
         out.extend_from_slice(&limit.map_or(0, |Limit(value)| value).to_be_bytes());
