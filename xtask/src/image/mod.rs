@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::process::{on_path, output, run, target_dir};
+use crate::process::{output, run, target_dir};
 use crate::{Failure, python, root};
 use container::{Container, Mount};
 use network::Network;
@@ -43,7 +43,7 @@ pub(crate) fn run_steps(args: &[String]) -> Result<(), Failure> {
     };
     let missing: Vec<String> = TOOLS
         .iter()
-        .filter(|(program, _)| !on_path(program))
+        .filter(|(program, _)| !is_installed(program))
         .map(|(program, package)| format!("{program} (apt-get install {package})"))
         .collect();
     if !missing.is_empty() {
@@ -57,6 +57,12 @@ pub(crate) fn run_steps(args: &[String]) -> Result<(), Failure> {
         check_image()?;
     }
     Ok(())
+}
+
+/// Whether a program of this name is there; not all of them can be asked for their version.
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn check_image() -> Result<(), Failure> {
