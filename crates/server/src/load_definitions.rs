@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use leveret_core::admin::Admin;
+use leveret_core::admin::{Acting, Admin};
 use leveret_management::definitions::import;
 
 use crate::server::ServerError;
@@ -17,7 +17,7 @@ pub fn load_definitions(admin: &dyn Admin, path: &Path) -> Result<(), ServerErro
     for file in files {
         let shown = file.display();
         let text = std::fs::read(&file).map_err(ServerError::system(format!("read {shown}")))?;
-        let imported = import(admin, &text, None).map_err(|error| {
+        let imported = import(admin, Acting::Owner, &text, None).map_err(|error| {
             ServerError::Setting(format!("the definitions in {shown} cannot be imported: {error}"))
         })?;
         for warning in &imported.warnings {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use leveret_core::admin::{
-    Acting, Admin, AdminError, Argument, DestinationKind, ParameterView, VhostLimitValues,
+    Acting, Admin, AdminError, Argument, DestinationKind, ParameterView, PermissionView, VhostLimitValues,
 };
 
 use super::document::{Document, Malformed};
@@ -35,11 +35,16 @@ pub struct Imported {
 /// Imports a file in RabbitMQ's JSON; with a virtual host, everything into that one.
 ///
 /// What is there already stays as it is, except that users, permissions, parameters and policies become what the file
-/// says. Everything is durable when this returns, whatever it returns.
+/// says. The user who imports may do everything in the virtual hosts that are new, as in RabbitMQ. Everything is durable when this returns, whatever it returns.
 ///
 /// # Errors
 /// [`ImportError`]; its text is RabbitMQ's where RabbitMQ has one.
-pub fn import(admin: &dyn Admin, text: &[u8], vhost: Option<&str>) -> Result<Imported, ImportError> {
+pub fn import(
+    admin: &dyn Admin,
+    acting: Acting<'_>,
+    text: &[u8],
+    vhost: Option<&str>,
+) -> Result<Imported, ImportError> {
     let document = Document::read(text, vhost)?;
     if vhost.is_some_and(|name| !admin.vhosts().iter().any(|vhost| vhost.name == name)) {
         return Err(ImportError::NoSuchVhost);
@@ -47,7 +52,7 @@ pub fn import(admin: &dyn Admin, text: &[u8], vhost: Option<&str>) -> Result<Imp
     let mut outcome = Ok(());
     let mut imported = Imported { counts: counts(&document), warnings: Vec::new() };
     admin.together(&mut |admin| {
-        let mut import = Import { admin, warnings: Vec::new() };
+        let mut import = Import { admin, acting, warnings: Vec::new() };
         outcome = import.all(&document);
         imported.warnings = std::mem::take(&mut import.warnings);
     });
@@ -75,6 +80,8 @@ type Names = HashSet<(String, String)>;
 
 struct Import<'a> {
     admin: &'a dyn Admin,
+    /// Whose import it is; what it does is not limited by that user's permissions.
+    acting: Acting<'a>,
     warnings: Vec<String>,
 }
 
@@ -101,7 +108,13 @@ impl Import<'_> {
             self.admin.set_user_limits(&user.name, user.limits).map_err(told)?;
         }
         for vhost in &document.vhosts {
-            self.admin.put_vhost(&vhost.name, &vhost.settings).map_err(told)?;
+            let is_new = self.admin.put_vhost(&vhost.name, &vhost.settings).map_err(told)?;
+            if let (true, Acting::User(user)) = (is_new, self.acting) {
+                let all = || ".*".to_owned();
+                let (vhost, user) = (vhost.name.clone(), user.to_owned());
+                let permission = PermissionView { vhost, user, configure: all(), write: all(), read: all() };
+                self.admin.put_permission(&permission).map_err(told)?;
+            }
         }
         for permission in &document.permissions {
             self.admin.put_permission(&permission.0).map_err(told)?;

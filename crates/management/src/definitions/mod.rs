@@ -42,7 +42,7 @@ pub(crate) fn load_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
 }
 
 fn imported(request: &Request<'_>, vhost: Option<&str>) -> Result<Answer, ApiError> {
-    match import(request.admin, &request.raw_body, vhost) {
+    match import(request.admin, request.caller.acting(), &request.raw_body, vhost) {
         Ok(_) => Ok(Answer::Done),
         Err(ImportError::NoSuchVhost) => Err(ApiError::Missing("vhost_not_found".to_owned())),
         Err(error @ (ImportError::Malformed(_) | ImportError::Refused(_))) => {
