@@ -5,4 +5,5 @@ mod consume;
 mod publish;
 mod support;
 mod topology;
+mod tls;
 mod transactions;
