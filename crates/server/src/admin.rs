@@ -147,11 +147,12 @@ fn channel_ref(entry: &Entry, details: &ConnectionDetails, number: u16) -> Chann
     ChannelRef { peer: peer(entry), number, user }
 }
 
-fn connection_view(entry: &Entry) -> ConnectionView {
+fn connection_view(entry: &Entry, is_alarmed: bool) -> ConnectionView {
     let details = entry.details();
     let state = match (&details.vhost, details.blocked) {
         (None, _) => ConnectionState::Starting,
         (Some(_), true) => ConnectionState::Blocked,
+        (Some(_), false) if is_alarmed => ConnectionState::Blocking,
         (Some(_), false) => ConnectionState::Running,
     };
     ConnectionView {
@@ -363,7 +364,8 @@ impl Admin for BrokerAdmin {
     fn connections(&self) -> Vec<ConnectionView> {
         let open = self.broker.connections.values().into_iter();
         // A socket that has not logged in is no connection yet in RabbitMQ's lists.
-        open.map(|entry| connection_view(&entry)).filter(|view| view.user.is_some()).collect()
+        let is_alarmed = self.broker.alarm_reason().is_some();
+        open.map(|entry| connection_view(&entry, is_alarmed)).filter(|view| view.user.is_some()).collect()
     }
 
     fn channels(&self) -> Vec<ChannelView> {

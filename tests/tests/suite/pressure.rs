@@ -6,6 +6,7 @@ use leveret_tests::{
     broker::{Broker, Options},
     client::{Client, Event},
     describe::describe,
+    http::Http,
     login::{Login, capabilities},
     methods::{Properties, access, basic, confirm, content_header, queue},
     process::{open_descriptors, resident_bytes},
@@ -115,6 +116,27 @@ fn over_the_memory_watermark_publishers_are_blocked_and_consumers_go_on() {
             other => panic!("the blocked publisher got {other:?}"),
         }
     });
+}
+
+/// As RabbitMQ 4.0.5 lists them: an alarm makes every connection `blocking`, and `blocked` the one that publishes.
+#[test]
+fn lists_tell_who_is_blocking_and_who_is_blocked() {
+    let broker = Broker::start_with(Options::config("vm_memory_high_watermark.relative = 0\n"));
+    let mut clients = [broker.channel(), broker.channel()];
+    let ports = clients.each_ref().map(|client| client.local_addr().expect("an address").port());
+    let mut http = Http::new(broker.http());
+    let mut states = || {
+        let all = http.call("GET", "/api/connections", Some("guest:guest"), None).json();
+        let all = all.as_array().expect("a list").clone();
+        ports.map(|port| {
+            let ours = all.iter().find(|connection| connection["peer_port"] == port).expect("listed");
+            ours["state"].as_str().expect("text").to_owned()
+        })
+    };
+    until("the alarm shows", PATIENCE, || (states() == ["blocking", "blocking"]).then_some(()));
+    let [publisher, _] = &mut clients;
+    publisher.publish(1, ("", "nowhere", 0), &Properties::default(), b"x").expect("a publish");
+    until("the publisher is blocked", PATIENCE, || (states() == ["blocked", "blocking"]).then_some(()));
 }
 
 #[test]
