@@ -229,6 +229,7 @@ fn settings(config: &Config, memory_limit: u64) -> Settings {
         },
         sasl: config.sasl.clone(),
         max_message_size: config.max_message_size,
+        default_queue_type: config.default_queue_type.clone(),
         unfinished_bytes: (memory_limit / 10).max(config.max_message_size),
         ..Settings::default()
     }
@@ -238,6 +239,7 @@ fn settings(config: &Config, memory_limit: u64) -> Settings {
 fn defaults(config: &Config) -> Result<Vec<Definition>, ServerError> {
     let vhost = Definition::Vhost(VhostDefinition {
         description: "Default virtual host".to_owned(),
+        default_queue_type: config.default_queue_type.clone(),
         ..VhostDefinition::new(config.default_vhost.as_str().into())
     });
     if config.load_definitions.is_some() {

@@ -54,6 +54,8 @@ pub struct Settings {
     pub log_backlog_bytes: usize,
     /// Bytes of messages whose body has not come whole yet, on all connections together.
     pub unfinished_bytes: u64,
+    /// The default queue type of new virtual hosts that are made without one; empty for classic.
+    pub default_queue_type: String,
 }
 
 impl Default for Settings {
@@ -65,6 +67,7 @@ impl Default for Settings {
             max_message_size: limits::MAX_MESSAGE_SIZE_BYTES,
             log_backlog_bytes: limits::LOG_BACKLOG_BYTES,
             unfinished_bytes: limits::UNFINISHED_BYTES,
+            default_queue_type: String::new(),
         }
     }
 }

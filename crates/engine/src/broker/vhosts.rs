@@ -37,6 +37,7 @@ impl<S: Seams> Broker<S> {
                 return Ok((false, position));
             }
             let mut definition = VhostDefinition::new(name.into());
+            definition.default_queue_type.clone_from(&self.settings.default_queue_type);
             describe(&mut definition);
             // Logged before anybody can reach it, so before anything in it.
             let position = self.log_changes(&[Change::Put(Definition::Vhost(definition.clone()))]);

@@ -468,6 +468,19 @@ pub(super) const KEYS: &[Key] = &[
         },
     ),
     set(
+        "default_queue_type",
+        "`classic` or `quorum`",
+        "classic",
+        "The type of queues declared without `x-queue-type`, in virtual hosts that are made without one of their own.",
+        |c, _, v| {
+            if !matches!(v, "classic" | "quorum") {
+                return Err(refuse(v, "`classic` or `quorum`"));
+            }
+            c.default_queue_type = v.to_owned();
+            Ok(())
+        },
+    ),
+    set(
         "default_user_tags.*",
         "true or false",
         "administrator",
@@ -653,7 +666,6 @@ pub(super) const KEYS: &[Key] = &[
     missing("ssl_*", "not built yet"),
     missing("management.*", "not built yet"),
     missing("definitions.*", "definitions come from files only"),
-    missing("default_queue_type", "a virtual host's default queue type is not built yet; queues are classic"),
     missing("auth_*", "other ways to log in are not built yet"),
     missing("proxy_protocol", "the PROXY protocol is not built yet"),
     missing("channel_max_per_node", "not built yet"),

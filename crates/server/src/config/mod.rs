@@ -120,6 +120,8 @@ pub struct Config {
     pub default_permissions: Permissions,
     /// The virtual host made on an empty data folder.
     pub default_vhost: String,
+    /// The default queue type of new virtual hosts; empty for classic.
+    pub default_queue_type: String,
     /// Users who may log in from this machine only.
     pub loopback_users: Vec<String>,
     /// What is logged.
@@ -169,6 +171,7 @@ impl Default for Config {
                 read: ".*".to_owned(),
             },
             default_vhost: "/".to_owned(),
+            default_queue_type: String::new(),
             loopback_users: vec!["guest".to_owned()],
             log_level: LogLevel::Info,
             log_format: LogFormat::Plain,

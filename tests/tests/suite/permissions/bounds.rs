@@ -1,6 +1,8 @@
 //! Limits of users and virtual hosts, and what a virtual host's default queue type does to declarations.
 
 use leveret_tests::{
+    admin::AdminApi,
+    broker::{Broker, Options},
     client::{Client, Event},
     describe::describe,
     login::Login,
@@ -143,4 +145,19 @@ fn a_virtual_hosts_default_queue_type_is_taken_where_nothing_else_is_said() {
         api.delete(&format!("/vhosts/{vhost}"));
     }
     compare("default_queue_type.json", &place, &answers, &[]);
+}
+
+#[test]
+fn the_configured_default_queue_type_is_that_of_new_virtual_hosts() {
+    let broker = Broker::start_with(Options::config("default_queue_type = quorum\n"));
+    let api = AdminApi::new(broker.http());
+    api.put("/vhosts/new", &json!({}));
+    api.put("/vhosts/classic", &json!({"default_queue_type": "classic"}));
+    for (vhost, expected) in [("%2F", "quorum"), ("new", "quorum"), ("classic", "classic")] {
+        api.grant(vhost, "guest", [".*"; 3]);
+        api.put(&format!("/queues/{vhost}/q"), &json!({"durable": true}));
+        let (_, shown) = api.request("GET", &format!("/queues/{vhost}/q"), &Value::Null);
+        let shown: Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!(shown["type"], expected, "{vhost}");
+    }
 }

@@ -5,7 +5,8 @@ use leveret_tests::{
     broker::Broker,
     client::Client,
     login::{Login, plain},
-    methods::{Properties, queue},
+    methods::{Properties, exchange, queue},
+    wait::{PATIENCE, until},
     wire::Table,
 };
 use serde_json::{Value, json};
@@ -145,4 +146,53 @@ fn a_virtual_host_made_again_is_empty_after_kill_9() {
     let found = client.call(1, queue::declare("q", queue::PASSIVE, &Table::default()), (50, 11));
     let line = leveret_tests::describe::describe(&found.expect("the last one"));
     assert!(line.ends_with(" 0"), "{line}");
+}
+
+/// Declares, binds and publishes in `vhost` until the broker closes the connection.
+fn hammer(amqp: std::net::SocketAddr, vhost: &str, worker: usize) {
+    let login = Login { vhost: vhost.to_owned(), ..Login::default() };
+    let Ok(mut client) = Client::login_with(amqp, &login) else { return };
+    let none = Table::default();
+    let mut work = || -> std::io::Result<()> {
+        client.open_channel(1)?;
+        for number in 0.. {
+            let (queue, exchange) = (format!("q-{worker}-{number}"), format!("x-{worker}-{number}"));
+            client.call(1, queue::declare(&queue, queue::DURABLE, &none), (50, 11))?;
+            client.call(1, exchange::declare(&exchange, "fanout", exchange::DURABLE, &none), (40, 11))?;
+            client.call(1, queue::bind(&queue, &exchange, "k", &none), (50, 21))?;
+            client.publish(1, (&exchange, "k", 0), &Properties::persistent(), b"hello")?;
+        }
+        Ok(())
+    };
+    // It ends with the virtual host.
+    let _ = work();
+}
+
+#[test]
+fn a_virtual_host_deleted_under_load_leaves_a_folder_that_starts() {
+    let mut broker = Broker::start();
+    for round in 0..5 {
+        api(&broker).put("/vhosts/busy", &json!({}));
+        api(&broker).grant("busy", "guest", [".*"; 3]);
+        let amqp = broker.amqp();
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                scope.spawn(move || hammer(amqp, "busy", worker));
+            }
+            until("there is something to delete", PATIENCE, || {
+                let queues = shown(&broker, "/queues/busy");
+                (queues.as_array().is_some_and(|queues| queues.len() > 10)).then_some(())
+            });
+            api(&broker).delete("/vhosts/busy");
+        });
+        if round % 2 == 0 {
+            broker.kill();
+            broker.restart();
+        }
+        let vhosts = shown(&broker, "/vhosts?columns=name");
+        assert_eq!(vhosts, json!([{"name": "/"}]), "round {round}");
+        assert_eq!(shown(&broker, "/queues?columns=name"), json!([]), "round {round}");
+    }
+    broker.kill();
+    broker.restart();
 }
