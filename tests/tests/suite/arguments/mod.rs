@@ -7,6 +7,7 @@
 mod differences;
 mod family;
 mod link;
+mod one_place;
 mod restart;
 mod scene;
 mod step;
@@ -38,4 +39,5 @@ families! {
     deliveries_are_counted_and_limited: "delivery_limit",
     headers_and_alternate_exchanges_route: "routing",
     transactions_keep_the_arguments: "transaction",
+    arguments_stand_together: "mixed",
 }

@@ -6,13 +6,7 @@
 
 use std::{net::SocketAddr, process::Command, sync::Mutex};
 
-use leveret_tests::{
-    broker::Broker,
-    golden,
-    methods::{Properties, basic, confirm, queue},
-    wait::pass,
-    wire::Table,
-};
+use leveret_tests::{broker::Broker, golden};
 
 use super::{
     family::{Scenario, compare, scenarios},
@@ -81,57 +75,4 @@ fn without_redelivered(line: &str) -> String {
     };
     words[place] = "*";
     words.join(" ")
-}
-
-/// A queue that dead-letters into another, filled.
-fn with_letters(broker: &Broker, count: u64) {
-    let mut client = broker.channel();
-    let dead = Table::default().text("x-dead-letter-exchange", "").text("x-dead-letter-routing-key", "dead");
-    for (name, arguments) in [("dead", Table::default()), ("work", dead)] {
-        client.call(1, queue::declare(name, queue::DURABLE, &arguments), (50, 11)).expect("a queue");
-    }
-    client.call(1, confirm::select(), (85, 11)).expect("confirms");
-    for number in 1..=count {
-        let body = number.to_string();
-        client.publish(1, ("", "work", 0), &Properties::persistent(), body.as_bytes()).expect("a publish");
-    }
-    let mut confirmed = 0;
-    while confirmed < count {
-        let ack = client.expect_method(1, (60, 80)).expect("a confirm");
-        confirmed = ack.arguments().u64().expect("a tag");
-    }
-}
-
-/// The bodies in `queue`, taken out.
-fn bodies(broker: &Broker, queue: &str) -> Vec<u64> {
-    let mut client = broker.channel();
-    let taken = std::iter::from_fn(|| client.get(1, queue).expect("an answer"));
-    taken.map(|content| String::from_utf8_lossy(&content.body).parse().expect("a number")).collect()
-}
-
-#[test]
-fn a_kill_amid_dead_lettering_leaves_each_message_in_one_place() {
-    const COUNT: u64 = 200;
-    let mut broker = Broker::start();
-    for round in 0..6 {
-        with_letters(&broker, COUNT);
-        let mut client = broker.channel();
-        client.method(1, basic::consume("work", "t", 0, &Table::default())).expect("a consumer");
-        client.expect_method(1, (60, 21)).expect("a consumer");
-        for _ in 0..COUNT {
-            let deliver = client.expect_method(1, (60, 60)).expect("a delivery");
-            client.content(deliver).expect("its content");
-        }
-        for tag in 1..=COUNT {
-            client.method(1, basic::reject(tag, false)).expect("a rejection");
-        }
-        // Somewhere between the rejections' arrival and the end of their moves.
-        pass(std::time::Duration::from_micros(400 * round));
-        broker.kill();
-        broker.restart();
-        let (work, dead) = (bodies(&broker, "work"), bodies(&broker, "dead"));
-        let mut all = [work, dead].concat();
-        all.sort_unstable();
-        assert_eq!(all, (1..=COUNT).collect::<Vec<_>>(), "round {round}");
-    }
 }
