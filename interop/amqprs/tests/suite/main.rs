@@ -1,0 +1,6 @@
+//! An unmodified amqprs against the broker at `AMQP_URL`.
+
+mod arguments;
+mod channel;
+mod connection;
+mod support;
