@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::process::{cargo, run, target_dir};
+use crate::suites::Site;
 use crate::{Failure, root};
 
 const DEFAULT_PORT: u16 = 5672;
@@ -23,11 +24,21 @@ pub(crate) enum Port {
     Free,
 }
 
+/// What a suite's broker needs beyond the defaults.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Setup {
+    /// Lines of a `rabbitmq.conf`.
+    pub(crate) config: String,
+    /// Whether it listens for TLS too, on any free port of the loopback address.
+    pub(crate) tls: bool,
+}
+
 /// A running `leveret`.
 #[derive(Debug)]
 pub(crate) struct Broker {
     child: Child,
     port: u16,
+    tls_port: Option<u16>,
     folder: PathBuf,
 }
 
@@ -38,13 +49,22 @@ impl Broker {
     }
 
     /// Start a built broker and wait until it accepts connections.
-    pub(crate) fn start(port: Port) -> Result<Self, Failure> {
+    pub(crate) fn start(port: Port, setup: &Setup) -> Result<Self, Failure> {
         let folder = temporary_folder()?;
+        let [amqp, http, amqps, prometheus] = free_ports()?;
+        let config = folder.join("rabbitmq.conf");
+        let tls_port = setup.tls.then_some(amqps);
+        let mut lines = format!("{}prometheus.tcp.port = {prometheus}\n", setup.config);
+        if let Some(port) = tls_port {
+            lines.push_str(&format!("listeners.ssl.default = 127.0.0.1:{port}\n"));
+        }
+        std::fs::write(&config, lines).map_err(|error| format!("configuration: {error}"))?;
         let log = File::create(folder.join("log")).map_err(|error| format!("log: {error}"))?;
         let errors = log.try_clone().map_err(|error| format!("log: {error}"))?;
         let mut command = Command::new(target_dir()?.join("debug").join("leveret"));
         command
             .args(["--data-dir".as_ref(), folder.join("data").as_os_str()])
+            .args(["--config".as_ref(), config.as_os_str()])
             .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(log)
@@ -55,14 +75,13 @@ impl Broker {
                 DEFAULT_PORT
             }
             Port::Free => {
-                let [amqp, http] = free_ports()?;
                 command.args(["--amqp", &format!("127.0.0.1:{amqp}")]);
                 command.args(["--http", &format!("127.0.0.1:{http}")]);
                 amqp
             }
         };
         let child = command.spawn().map_err(|error| format!("leveret: {error}"))?;
-        let mut broker = Self { child, port: number, folder };
+        let mut broker = Self { child, port: number, tls_port, folder };
         match broker.wait_ready() {
             Ok(()) => Ok(broker),
             Err(failure) => {
@@ -72,9 +91,9 @@ impl Broker {
         }
     }
 
-    /// The address that clients are given.
-    pub(crate) fn url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    /// Where clients find it.
+    pub(crate) fn site(&self) -> Site {
+        Site { url: format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port), tls_port: self.tls_port }
     }
 
     /// Whether the process is still there; a broker that ended by itself is a failure whatever the suite says.
@@ -136,19 +155,20 @@ fn refuse_taken(port: u16) -> Result<(), Failure> {
     }
 }
 
-/// Two ports that were free just now.
-fn free_ports() -> Result<[u16; 2], Failure> {
-    let port_of = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
-    let pick = || -> std::io::Result<[u16; 2]> {
-        // Both are held until both are known, so they differ.
-        let first = TcpListener::bind(("127.0.0.1", 0))?;
-        let second = TcpListener::bind(("127.0.0.1", 0))?;
-        Ok([port_of(&first)?, port_of(&second)?])
-    };
-    pick().map_err(|error| format!("a free port: {error}"))
+/// Ports that were free just now.
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N], Failure> {
+    // All are held until all are known, so they differ.
+    let held: std::io::Result<Vec<TcpListener>> =
+        (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect();
+    let held = held.map_err(|error| format!("a free port: {error}"))?;
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(&held) {
+        *port = listener.local_addr().map_err(|error| format!("a free port: {error}"))?.port();
+    }
+    Ok(ports)
 }
 
-fn temporary_folder() -> Result<PathBuf, Failure> {
+pub(crate) fn temporary_folder() -> Result<PathBuf, Failure> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("leveret-xtask-{}-{number}", std::process::id());

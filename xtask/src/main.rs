@@ -11,6 +11,7 @@ mod interop;
 mod nightly;
 mod process;
 mod python;
+mod redis;
 mod suites;
 mod tally;
 mod test;
@@ -23,7 +24,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   ci                       format, clippy, tidy, then test; changes no tracked file
   test [NAME...]           the commit tier: every crate's tests, then the quick client suites
-                           (NAME: workspace, pika, lapin, tutorials)
+                           (NAME: workspace, or a client as under interop)
   nightly [STEP...]        the long programmes (properties, fuzz, fuzz-check,
                            crash, suites, doc, deny, bench)
   interop [CLIENT...] [--url AMQP_URL]

@@ -40,6 +40,47 @@ impl Tally {
         tally.checked(ended.success)
     }
 
+    /// What node's test runner printed with its TAP reporter: its closing comments.
+    pub(crate) fn of_tap(ended: &Ended) -> Self {
+        // # pass 42
+        let count = |word: &str| -> u64 {
+            let found = ended.lines.iter().rev().find_map(|line| line.strip_prefix("# ")?.strip_prefix(word));
+            found.and_then(|rest| rest.trim().parse().ok()).unwrap_or_default()
+        };
+        let failed = count("fail ") + count("cancelled ");
+        Self { passed: count("pass "), failed, skipped: count("skipped ") + count("todo ") }
+            .checked(ended.success)
+    }
+
+    /// What `go test -v` printed: a line for each test; those of tests within tests are indented and not counted.
+    pub(crate) fn of_go(ended: &Ended) -> Self {
+        // --- PASS: TestName (0.01s)
+        let count = |word: &str| {
+            let count = ended.lines.iter().filter(|line| line.starts_with(word)).count();
+            u64::try_from(count).unwrap_or(u64::MAX)
+        };
+        Self { passed: count("--- PASS:"), failed: count("--- FAIL:"), skipped: count("--- SKIP:") }
+            .checked(ended.success)
+    }
+
+    /// What Maven's Surefire printed: the line of results, which comes after those of each class.
+    pub(crate) fn of_surefire(ended: &Ended) -> Self {
+        // [INFO] Tests run: 27, Failures: 0, Errors: 0, Skipped: 0
+        let results = ended.lines.iter().rev().find_map(|line| {
+            let (_, rest) = line.split_once("Tests run: ")?;
+            let numbers = rest.split(',').map(|part| part.rsplit(' ').next()?.parse().ok());
+            numbers.take(4).collect::<Option<Vec<u64>>>()
+        });
+        let tally = match results.as_deref() {
+            Some([run, failures, errors, skipped]) => {
+                let failed = failures + errors;
+                Self { passed: run.saturating_sub(failed + skipped), failed, skipped: *skipped }
+            }
+            _ => Self::default(),
+        };
+        tally.checked(ended.success)
+    }
+
     /// Adds up each "number word" of a summary line.
     fn of_words(line: &str, separators: &[char]) -> Self {
         let mut tally = Self::default();
@@ -134,5 +175,20 @@ mod tests {
     #[test]
     fn closing_line_has_its_form() {
         assert_eq!(tally(1, 2, 3).to_string(), "1 passed, 2 failed, 3 skipped");
+    }
+
+    #[test]
+    fn other_runners_closing_lines_are_read() {
+        let tap =
+            "ok 1 - a\nnot ok 2 - b\n# tests 5\n# pass 2\n# fail 1\n# cancelled 1\n# skipped 1\n# todo 0";
+        assert_eq!(Tally::of_tap(&ended(false, tap)), tally(2, 2, 1));
+        assert_eq!(Tally::of_tap(&ended(true, "no counts")), tally(0, 1, 0));
+        let go = "=== RUN TestA\n--- PASS: TestA (0.0s)\n    --- PASS: TestA/part (0.0s)\n--- SKIP: TestB (0.0s)\nok";
+        assert_eq!(Tally::of_go(&ended(true, go)), tally(1, 0, 1));
+        assert_eq!(Tally::of_go(&ended(false, "--- FAIL: TestA (0.0s)\nFAIL")), tally(0, 1, 0));
+        let maven = "[INFO] Tests run: 2, Failures: 0, Errors: 0, Skipped: 0, Time elapsed: 1 s -- in A\n\
+                     [ERROR] Tests run: 6, Failures: 1, Errors: 1, Skipped: 1\n[INFO] BUILD FAILURE";
+        assert_eq!(Tally::of_surefire(&ended(false, maven)), tally(3, 2, 1));
+        assert_eq!(Tally::of_surefire(&ended(false, "no java")), tally(0, 1, 0));
     }
 }

@@ -67,7 +67,7 @@ fn is_installed(program: &str) -> bool {
 
 fn check_image() -> Result<(), Failure> {
     check_size()?;
-    let python = python::interpreter()?.ok_or("python3 is not installed")?;
+    let python = python::OUR_CLIENTS.interpreter()?.ok_or("python3 is not installed")?;
     let network = Network::create()?;
     let settings = Settings::write()?;
     let mut container = Container::start("one", &network, &settings.mounts())?;

@@ -1,0 +1,112 @@
+//! Our own tests of unmodified clients, in `interop/`, one folder a client.
+
+use std::process::Command;
+
+use super::{Ran, Site, reading};
+use crate::process::{cargo, on_path, run, target_dir};
+use crate::python::{OUR_CLIENTS, pytest};
+use crate::tally::Tally;
+use crate::{Failure, root};
+
+pub(super) fn pika(site: &Site) -> Result<Ran, Failure> {
+    python("pika", site)
+}
+
+pub(super) fn aio_pika(site: &Site) -> Result<Ran, Failure> {
+    python("aio-pika", site)
+}
+
+pub(super) fn py_amqp(site: &Site) -> Result<Ran, Failure> {
+    python("py-amqp", site)
+}
+
+pub(super) fn kombu(site: &Site) -> Result<Ran, Failure> {
+    python("kombu", site)
+}
+
+/// Through the programs of Debian's amqp-tools.
+pub(super) fn librabbitmq(site: &Site) -> Result<Ran, Failure> {
+    if !on_path("amqp-publish") {
+        return Ok(Ran::Missing("amqp-publish (Debian's amqp-tools)"));
+    }
+    python("librabbitmq", site)
+}
+
+fn python(folder: &str, site: &Site) -> Result<Ran, Failure> {
+    let Some(python) = OUR_CLIENTS.interpreter()? else {
+        return Ok(Ran::Missing("python3"));
+    };
+    let ended = reading(pytest(&python, &interop(folder)).env("AMQP_URL", &site.url))?;
+    Ok(Ran::Counted(Tally::of_pytest(&ended)))
+}
+
+/// On the default port with nothing set: so it is not told the address.
+pub(super) fn tutorials(_site: &Site) -> Result<Ran, Failure> {
+    let Some(python) = OUR_CLIENTS.interpreter()? else {
+        return Ok(Ran::Missing("python3"));
+    };
+    let ended = reading(pytest(&python, &interop("tutorials")).env_remove("AMQP_URL"))?;
+    Ok(Ran::Counted(Tally::of_pytest(&ended)))
+}
+
+pub(super) fn lapin(site: &Site) -> Result<Ran, Failure> {
+    rust("interop/lapin/Cargo.toml", site)
+}
+
+pub(super) fn amqprs(site: &Site) -> Result<Ran, Failure> {
+    rust("interop/amqprs/Cargo.toml", site)
+}
+
+fn rust(manifest: &str, site: &Site) -> Result<Ran, Failure> {
+    let mut command = cargo(&["test", "--quiet", "--locked", "--manifest-path", manifest]);
+    command.env("AMQP_URL", &site.url).env("CARGO_TARGET_DIR", target_dir()?);
+    Ok(Ran::Counted(Tally::of_cargo(&reading(&mut command)?)))
+}
+
+pub(super) fn amqplib(site: &Site) -> Result<Ran, Failure> {
+    node("amqplib", site)
+}
+
+pub(super) fn rabbitmq_client(site: &Site) -> Result<Ran, Failure> {
+    node("rabbitmq-client", site)
+}
+
+/// The packages of the lock file into the folder's `node_modules`, then node's own test runner.
+fn node(folder: &str, site: &Site) -> Result<Ran, Failure> {
+    if !on_path("node") || !on_path("npm") {
+        return Ok(Ran::Missing("node with npm"));
+    }
+    let folder = interop(folder);
+    run(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&folder))?;
+    let ended = reading(
+        Command::new("npm").args(["test", "--silent"]).current_dir(&folder).env("AMQP_URL", &site.url),
+    )?;
+    Ok(Ran::Counted(Tally::of_tap(&ended)))
+}
+
+pub(super) fn amqp091_go(site: &Site) -> Result<Ran, Failure> {
+    if !has_go() {
+        return Ok(Ran::Missing("go"));
+    }
+    let mut command = Command::new("go");
+    command.args(["test", "-count=1", "-v", "./..."]).current_dir(interop("amqp091-go"));
+    Ok(Ran::Counted(Tally::of_go(&reading(command.env("AMQP_URL", &site.url))?)))
+}
+
+/// `go` knows no `--version`.
+pub(super) fn has_go() -> bool {
+    Command::new("go").arg("version").output().is_ok_and(|output| output.status.success())
+}
+
+pub(super) fn java_client(site: &Site) -> Result<Ran, Failure> {
+    if !on_path("mvn") || !on_path("java") {
+        return Ok(Ran::Missing("java with mvn"));
+    }
+    let mut command = Command::new("mvn");
+    command.args(["--batch-mode", "--no-transfer-progress", "test"]).current_dir(interop("java-client"));
+    Ok(Ran::Counted(Tally::of_surefire(&reading(command.env("AMQP_URL", &site.url))?)))
+}
+
+fn interop(folder: &str) -> std::path::PathBuf {
+    root().join("interop").join(folder)
+}
