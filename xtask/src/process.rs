@@ -103,8 +103,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
 
 /// Whether a program of this name starts at all.
 pub(crate) fn on_path(program: &str) -> bool {
+    starts(program, "--version")
+}
+
+/// Whether a program runs well with one argument that asks for nothing.
+pub(crate) fn starts(program: &str, argument: &str) -> bool {
     Command::new(program)
-        .arg("--version")
+        .arg(argument)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

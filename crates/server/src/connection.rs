@@ -30,6 +30,9 @@ const WRITES_IN_A_ROW: usize = 8;
 /// How long a closed connection's last bytes may take.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How long a client that has close-ok may take to close its socket (RabbitMQ's `?CLOSING_TIMEOUT`).
+const AWAIT_CLOSE: Duration = Duration::from_secs(30);
+
 /// The socket's side of a session.
 pub struct ConnectionTask {
     transport: Transport,
@@ -70,8 +73,10 @@ impl ConnectionTask {
             tracing::debug!(connection = %self.session.name(), "connection lost: {error}");
         }
         self.session.end();
-        if matches!(result, Ok(Flow::CloseAfterFlush)) {
-            Box::pin(self.linger()).await;
+        match result {
+            Ok(Flow::CloseAfterFlush) => Box::pin(self.linger(None)).await,
+            Ok(Flow::AwaitClose) => Box::pin(self.linger(Some(AWAIT_CLOSE))).await,
+            Ok(Flow::Go | Flow::Close) | Err(_) => {}
         }
     }
 
@@ -190,24 +195,48 @@ impl ConnectionTask {
     }
 
     /// Writes the last bytes and waits for the peer to have read them: a socket closed over unread input would
-    /// reset the connection and take them along.
-    async fn linger(mut self: Box<Self>) {
-        let written = async {
-            loop {
+    /// reset the connection and take them along. `patience` is the time in which the peer may close first.
+    async fn linger(mut self: Box<Self>, patience: Option<Duration>) {
+        // Whatever goes wrong, the socket closes in the end.
+        if !matches!(timeout(LINGER, self.write_rest()).await, Ok(Ok(()))) {
+            return;
+        }
+        if let Some(patience) = patience {
+            _ = timeout(patience, self.peer_gone()).await;
+        }
+        _ = timeout(LINGER, self.transport.finish()).await;
+    }
+
+    async fn write_rest(&mut self) -> io::Result<()> {
+        loop {
+            if !self.output.has_remaining() {
+                self.session.take_output(&mut self.output);
                 if !self.output.has_remaining() {
-                    self.session.take_output(&mut self.output);
-                    if !self.output.has_remaining() {
-                        break;
-                    }
-                }
-                if !self.write_once()? {
-                    self.transport.ready(Some(Interest::WRITABLE)).await?;
+                    break;
                 }
             }
-            self.transport.finish().await
-        };
-        // Either way the socket closes now.
-        _ = timeout(LINGER, written).await;
+            if !self.write_once()? {
+                self.transport.ready(Some(Interest::WRITABLE)).await?;
+            }
+        }
+        while self.transport.try_flush()? {
+            self.transport.ready(Some(Interest::WRITABLE)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads past whatever still comes, until the peer has closed.
+    async fn peer_gone(&mut self) -> io::Result<()> {
+        let mut rest = [0; 1024];
+        loop {
+            self.transport.ready(Some(Interest::READABLE)).await?;
+            match self.transport.try_read(&mut rest) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Starting, stopping, configuring.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use leveret_tests::{
     broker::{Broker, Options},
@@ -37,6 +37,16 @@ fn sigterm_does_not_wait_for_ever_for_a_client_that_never_answers() {
     let silent = broker.channel();
     assert_eq!(broker.stop().code(), Some(0));
     drop(silent);
+}
+
+#[test]
+fn a_client_that_has_close_ok_closes_the_socket_itself() {
+    let broker = Broker::start();
+    let mut client = broker.client();
+    client.call(0, connection::close(), (10, 51)).expect("close-ok");
+    // A second thread of the client may ask as well; the socket is still whole for it, and silent.
+    client.method(0, connection::close()).expect("a socket that is open");
+    assert!(matches!(client.next(Duration::from_millis(100)), Event::Silence), "the broker closed first");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::{Ran, Site, reading};
-use crate::process::{cargo, on_path, run, target_dir};
+use crate::process::{cargo, on_path, run, starts, target_dir};
 use crate::python::{OUR_CLIENTS, pytest};
 use crate::tally::Tally;
 use crate::{Failure, root};
@@ -26,7 +26,7 @@ pub(super) fn kombu(site: &Site) -> Result<Ran, Failure> {
 
 /// Through the programs of Debian's amqp-tools.
 pub(super) fn librabbitmq(site: &Site) -> Result<Ran, Failure> {
-    if !on_path("amqp-publish") {
+    if !starts("amqp-publish", "--help") {
         return Ok(Ran::Missing("amqp-publish (Debian's amqp-tools)"));
     }
     python("librabbitmq", site)
@@ -85,17 +85,12 @@ fn node(folder: &str, site: &Site) -> Result<Ran, Failure> {
 }
 
 pub(super) fn amqp091_go(site: &Site) -> Result<Ran, Failure> {
-    if !has_go() {
+    if !starts("go", "version") {
         return Ok(Ran::Missing("go"));
     }
     let mut command = Command::new("go");
     command.args(["test", "-count=1", "-v", "./..."]).current_dir(interop("amqp091-go"));
     Ok(Ran::Counted(Tally::of_go(&reading(command.env("AMQP_URL", &site.url))?)))
-}
-
-/// `go` knows no `--version`.
-pub(super) fn has_go() -> bool {
-    Command::new("go").arg("version").output().is_ok_and(|output| output.status.success())
 }
 
 pub(super) fn java_client(site: &Site) -> Result<Ran, Failure> {

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::certificates;
-use super::ours::has_go;
 use super::{Ran, Site, reading};
 use crate::broker::{Setup, cache_folder};
-use crate::process::{cargo, on_path, output, run, target_dir};
+use crate::process::{cargo, on_path, output, run, starts, target_dir};
 use crate::python::{Environment, pytest};
 use crate::redis::Redis;
 use crate::tally::Tally;
@@ -70,7 +69,7 @@ fn crate_source(name: &str, manifest: &str) -> Result<String, Failure> {
 
 /// The module's source copied out of Go's module cache, which is read-only.
 pub(super) fn amqp091_go(site: &Site) -> Result<Ran, Failure> {
-    if !has_go() {
+    if !starts("go", "version") {
         return Ok(Ran::Missing("go"));
     }
     let folder = cache_folder()?.join("amqp091-go-own");

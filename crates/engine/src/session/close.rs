@@ -133,7 +133,7 @@ impl<S: Seams> Session<S> {
     pub(super) fn answer_close(&mut self) {
         self.end_channels();
         self.send(0, AMQPClass::Connection(connection::AMQPMethod::CloseOk(connection::CloseOk {})));
-        self.flow = Flow::CloseAfterFlush;
+        self.flow = Flow::AwaitClose;
     }
 
     /// Ends all channels, giving back what they hold.

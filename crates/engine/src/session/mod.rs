@@ -54,6 +54,9 @@ pub enum Flow {
     Go,
     /// Writes what is left, then closes the socket.
     CloseAfterFlush,
+    /// Writes what is left, then leaves it to the client to close the socket: it has close-ok, and a socket that
+    /// ends before all of the client's threads know would look like a lost connection to them.
+    AwaitClose,
     /// Closes the socket at once.
     Close,
 }
