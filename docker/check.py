@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """A client of the container, run by `cargo xtask image` from another network namespace.
 
-    check.py definitions|publish|consume ADDRESS DEFINITIONS
+    check.py definitions|publish|consume|guest ADDRESS DEFINITIONS
 
 definitions: the users of the file log in, and the broker's export is the file again
 publish:     a persistent message to a durable queue, confirmed
 consume:     that message is still there
+guest:       without any settings, guest logs in from outside, as in RabbitMQ's image
 """
 
 import base64
@@ -70,8 +71,13 @@ def consume(address):
     print("client: the message is still there")
 
 
+def guest(address):
+    connect(address, "guest", "/").close()
+    print("client: guest logs in from outside")
+
+
 step, host, file = sys.argv[1:]
 if step == "definitions":
     definitions(host, file)
 else:
-    {"publish": publish, "consume": consume}[step](host)
+    {"publish": publish, "consume": consume, "guest": guest}[step](host)
