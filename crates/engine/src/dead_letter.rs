@@ -21,7 +21,7 @@ use leveret_storage::{BodyRef, GroupId, Payload};
 
 use crate::around::Around;
 use crate::broker::Broker;
-use crate::cell::{GivenUp, Incoming, Purpose, QueueCell, Terms, settle_reason};
+use crate::cell::{Expiration, GivenUp, Incoming, Purpose, QueueCell, Terms, settle_reason};
 use crate::payload::Lengths;
 use crate::queue::QueueRef;
 use crate::seams::{Log, Registry, Seams, SharedRw};
@@ -218,7 +218,7 @@ fn terms(letter: &DeadLetter) -> Terms {
     Terms {
         persistent: view.as_ref().is_some_and(PropertyView::is_persistent),
         priority: view.as_ref().and_then(PropertyView::priority).unwrap_or_default(),
-        expiration_ms: None,
+        expiration: Expiration::NEVER,
         annotated: true,
         rejections: letter.notes.rejections,
     }

@@ -19,7 +19,7 @@ use leveret_routing::erlang_term::type_name;
 use leveret_routing::{ExchangeKey, Publication, Routes};
 
 use crate::broker::Broker;
-use crate::cell::Terms;
+use crate::cell::{Expiration, Terms};
 use crate::queue::QueueRef;
 use crate::seams::{Registry, Seams, SharedRw};
 use crate::session::ReplyTarget;
@@ -311,7 +311,10 @@ fn check_properties<S: Seams>(
     let terms = Terms {
         persistent: properties.is_persistent(),
         priority: properties.priority().unwrap_or_default(),
-        expiration_ms: properties.expiration().map(expiration::parse).transpose()?,
+        expiration: match properties.expiration() {
+            None => Expiration::NEVER,
+            Some(text) => expiration::parse(text)?.into(),
+        },
         annotated: has_bcc,
         rejections: 0,
     };

@@ -46,6 +46,12 @@ impl Confirms {
         ConfirmSeq(self.given)
     }
 
+    /// The number given last; 0 before the first.
+    #[must_use]
+    pub fn given(&self) -> ConfirmSeq {
+        ConfirmSeq(self.given)
+    }
+
     /// Says what every number up to `last` that has no verdict yet waits for.
     pub fn conclude(&mut self, last: ConfirmSeq, verdict: Verdict) {
         debug_assert!(last.0 <= self.given, "only given numbers are concluded");

@@ -26,7 +26,7 @@ use crate::queue::Queue;
 use crate::seams::{Log, Seams};
 
 pub(crate) use give_up::{GivenUp, settle_reason};
-pub use publish::{Incoming, Published, Purpose, Terms};
+pub use publish::{Expiration, Incoming, Published, Purpose, Terms};
 
 /// Where a consumer's deliveries go.
 pub struct ConsumerHandle<S: Seams> {

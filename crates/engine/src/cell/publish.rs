@@ -21,20 +21,49 @@ pub struct Incoming<'a> {
     pub shared_body: Option<BodyRef>,
 }
 
-/// What a message's properties say of how it is kept.
+/// What a message's properties say of how it is kept. 16 bytes: every publish of a batch has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// Its publisher asked for it to survive a restart.
     pub persistent: bool,
     /// Its priority; 0 without one.
     pub priority: u8,
-    /// Its own time to live in milliseconds.
-    pub expiration_ms: Option<u64>,
+    /// Its own time to live.
+    pub expiration: Expiration,
     /// Its properties carry notes (`leveret_core::dead_letter::Notes`).
     pub annotated: bool,
     /// How often it was rejected from quorum queues before.
     pub rejections: u32,
 }
+
+/// A message's own time to live, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiration(u64);
+
+impl Expiration {
+    /// None. RabbitMQ's longest one is ten years.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// In milliseconds.
+    #[must_use]
+    pub fn ms(self) -> Option<u64> {
+        (self != Self::NEVER).then_some(self.0)
+    }
+}
+
+impl Default for Expiration {
+    fn default() -> Self {
+        Self::NEVER
+    }
+}
+
+impl From<u64> for Expiration {
+    fn from(ms: u64) -> Self {
+        Self(ms)
+    }
+}
+
+const _: () = assert!(size_of::<Terms>() == 16);
 
 /// On whose behalf messages are published.
 #[derive(Clone, Copy, Debug, Default)]
@@ -133,9 +162,9 @@ impl<S: Seams> QueueCell<S> {
             redelivered: terms.rejections > 0 && self.contents.counts_deliveries(),
             ..Keep::default()
         };
-        if settings.message_ttl_ms.is_some() || terms.expiration_ms.is_some() {
+        if settings.message_ttl_ms.is_some() || terms.expiration != Expiration::NEVER {
             let now_ms = *now_ms.get_or_insert_with(|| around.now_ms());
-            keep.deadline_ms = settings.deadline_ms(now_ms, terms.expiration_ms);
+            keep.deadline_ms = settings.deadline_ms(now_ms, terms.expiration.ms());
         }
         if self.contents.has_levels() {
             keep.level = self.contents.level(terms.priority);

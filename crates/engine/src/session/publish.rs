@@ -44,8 +44,6 @@ pub(super) struct Item<S: Seams> {
     channel: u16,
     mandatory: bool,
     terms: Terms,
-    /// Its publish sequence number, on a channel with confirms.
-    confirm: ConfirmSeq,
     /// A queue refused it.
     refused: bool,
     /// Which of the batch's sources the spans lie in.
@@ -176,7 +174,6 @@ impl<S: Seams> Session<S> {
                 channel: whole.channel,
                 mandatory: whole.publish.mandatory,
                 terms: Terms::default(),
-                confirm: ConfirmSeq(0),
                 refused: false,
                 source: 0,
                 exchange: span(whole.publish.exchange),
@@ -273,7 +270,7 @@ impl<S: Seams> Session<S> {
         item.changed_properties = found.changed_properties;
         item.terms = found.terms;
         if let Some(confirms) = channel.core.confirms() {
-            item.confirm = confirms.publish();
+            confirms.publish();
         }
         Ok(())
     }
@@ -369,6 +366,9 @@ impl<S: Seams> Session<S> {
 
     /// Returns what no queue took, hands replies over, and says what the confirms wait for.
     fn answer(&mut self, items: &[Item<S>], sources: &[Bytes], position: Position, any_refused: bool) {
+        if any_refused {
+            self.conclude_each(items, position);
+        }
         let mut confirmed_channel = 0;
         for item in items {
             let Some(route) = &item.route else { continue };
@@ -376,10 +376,6 @@ impl<S: Seams> Session<S> {
                 reply.deliver(&item.message(sources));
             } else if route.queues.is_empty() && item.mandatory {
                 self.return_unroutable(item.channel, &item.message(sources));
-            }
-            if any_refused {
-                self.conclude(item, position);
-                continue;
             }
             if item.channel == confirmed_channel {
                 continue;
@@ -394,14 +390,21 @@ impl<S: Seams> Session<S> {
         }
     }
 
-    /// Says of one publish what its confirm waits for. RabbitMQ nacks if any of its queues refused it.
-    fn conclude(&mut self, item: &Item<S>, position: Position) {
-        let Some(channel) = self.channels.get_mut(&item.channel) else { return };
-        if let Some(confirms) = channel.core.confirms() {
+    /// Says of each publish what its confirm waits for. RabbitMQ nacks if any of its queues refused it.
+    fn conclude_each(&mut self, items: &[Item<S>], position: Position) {
+        let mut left: HashMap<u16, u64> = HashMap::new();
+        for item in items.iter().filter(|item| item.route.is_some()) {
+            *left.entry(item.channel).or_default() += 1;
+        }
+        for item in items.iter().filter(|item| item.route.is_some()) {
+            let Some(left) = left.get_mut(&item.channel) else { continue };
+            *left -= 1;
+            let channel = self.channels.get_mut(&item.channel);
+            let Some(confirms) = channel.and_then(|channel| channel.core.confirms()) else { continue };
+            // The batch's publishes have the last numbers of their channel.
+            let number = ConfirmSeq(confirms.given().0 - *left);
             let verdict = if item.refused { Verdict::Refused } else { Verdict::AfterSync(position.0) };
-            confirms.conclude(item.confirm, verdict);
-            channel.counters.unconfirmed.store(confirms.outstanding(), Ordering::Relaxed);
-            self.note_waiting(item.channel);
+            confirms.conclude(number, verdict);
         }
     }
 
@@ -491,7 +494,6 @@ impl<S: Seams> Item<S> {
             channel,
             mandatory: publish.mandatory,
             terms: Terms::default(),
-            confirm: ConfirmSeq(0),
             refused: false,
             source,
             exchange: publish.exchange,
