@@ -72,7 +72,8 @@ pub(crate) fn refused(error: AdminError) -> ApiError {
     }
 }
 
-fn permission_json(permission: &PermissionView) -> Value {
+/// One permission.
+pub(crate) fn permission_json(permission: &PermissionView) -> Value {
     json!({
         "user": permission.user,
         "vhost": permission.vhost,

@@ -74,7 +74,8 @@ pub(crate) fn delete(request: &Request<'_>) -> Result<Answer, ApiError> {
     }
 }
 
-fn permission_json(permission: &TopicPermissionView) -> Value {
+/// One topic permission.
+pub(crate) fn permission_json(permission: &TopicPermissionView) -> Value {
     json!({
         "user": permission.user,
         "vhost": permission.vhost,

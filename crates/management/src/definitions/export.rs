@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::values;
 use crate::arguments::{ArgumentStyle, arguments_json};
+use crate::{permissions, topic_permissions};
 
 /// Everything, or what is in one virtual host; `None` if there is no such virtual host. Exclusive queues and the
 /// predeclared exchanges are left out.
@@ -46,24 +47,6 @@ fn cluster(admin: &dyn Admin) -> Value {
             "limits": set([("max-connections", limits.max_connections), ("max-channels", limits.max_channels)]),
         })
     };
-    let permissions = admin.permissions().into_iter().map(|permission| {
-        json!({
-            "user": permission.user,
-            "vhost": permission.vhost,
-            "configure": permission.configure,
-            "write": permission.write,
-            "read": permission.read,
-        })
-    });
-    let topic_permissions = admin.topic_permissions().into_iter().map(|permission| {
-        json!({
-            "user": permission.user,
-            "vhost": permission.vhost,
-            "exchange": permission.exchange,
-            "write": permission.write,
-            "read": permission.read,
-        })
-    });
     let kept = global.iter().map(|global| json!({"name": global.name, "value": values::json(&global.value)}));
     document.insert("rabbitmq_definition_format".to_owned(), "cluster".into());
     document.insert("explanation".to_owned(), format!("Definitions of cluster '{name}'").into());
@@ -74,8 +57,14 @@ fn cluster(admin: &dyn Admin) -> Value {
     );
     let vhosts = sorted(admin.vhosts(), |vhost| vhost.name.clone());
     document.insert("vhosts".to_owned(), vhosts.iter().map(described).collect());
-    document.insert("permissions".to_owned(), permissions.collect());
-    document.insert("topic_permissions".to_owned(), topic_permissions.collect());
+    document.insert(
+        "permissions".to_owned(),
+        admin.permissions().iter().map(permissions::permission_json).collect(),
+    );
+    document.insert(
+        "topic_permissions".to_owned(),
+        admin.topic_permissions().iter().map(topic_permissions::permission_json).collect(),
+    );
     document.insert("global_parameters".to_owned(), kept.collect());
     contents(admin, None, &mut document);
     Value::Object(document)
