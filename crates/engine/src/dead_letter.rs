@@ -6,7 +6,8 @@
 //! dead-letters it (`reject-publish-dlx`) is a stop on the way, within the same group.
 //!
 //! One at a time moves what a queue gave up, so it arrives in order. Cycles end by RabbitMQ's rule
-//! (`DeadLetter::is_cycle`): no message comes by itself to a queue where it was.
+//! (`DeadLetter::is_cycle`): no message comes by itself to a queue where it was. While too much waits for the log the
+//! rest stays where it is, and the queue's timer goes on with it.
 
 use std::collections::VecDeque;
 
@@ -65,7 +66,10 @@ impl<S: Seams> Broker<S> {
         while let Some(queue) = work.pop_front() {
             loop {
                 let around = self.around(&queue);
-                let batch = queue.with(|cell| cell.take_given_up(&around, BATCH));
+                let is_behind = self.log.backlog_bytes() >= self.settings.log_backlog_bytes;
+                let batch = queue.with(|cell| {
+                    if is_behind { cell.pause_moving(&around) } else { cell.take_given_up(&around, BATCH) }
+                });
                 if batch.is_empty() {
                     break;
                 }

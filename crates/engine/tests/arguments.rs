@@ -110,6 +110,28 @@ fn a_backlog_that_expires_at_once_moves_whole_and_in_order() {
 }
 
 #[test]
+fn dead_letters_wait_while_the_log_is_behind() {
+    const MESSAGES: u64 = 1000;
+    let world = World::new();
+    let mut client = opened(&world);
+    client.declare_with(1, "q", &[("x-message-ttl", Number(50)), (DLX, Text("")), (KEY, Text("dlq"))]);
+    client.declare_with(1, "dlq", &[]);
+    let body = vec![b'b'; 100_000];
+    for _ in 0..MESSAGES {
+        client.publish(1, "", "q", &body);
+        world.sync();
+    }
+    world.pass(50);
+    let moved = world.counts("dlq").unwrap().0;
+    assert!(moved > 0 && moved < MESSAGES, "{moved} fill the log's buffer");
+    world.pass(20);
+    assert_eq!(world.counts("dlq"), Some((moved, 0)), "nothing is moved before the log has caught up");
+    world.sync();
+    world.pass(20);
+    assert_eq!((world.counts("q"), world.counts("dlq")), (Some((0, 0)), Some((MESSAGES, 0))));
+}
+
+#[test]
 fn a_refusal_by_one_queue_of_several_is_a_nack() {
     let world = World::new();
     let mut client = opened(&world);

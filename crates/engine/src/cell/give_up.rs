@@ -17,7 +17,10 @@ use crate::around::Around;
 use crate::seams::Seams;
 
 /// So many given up messages wait at most before expiry pauses: what lies behind them is not copied yet.
-const GIVEN_UP_MOST: usize = 4096;
+pub(super) const GIVEN_UP_MOST: usize = 4096;
+
+/// How long the log has to catch up before the rest is moved.
+const PAUSE_MS: u64 = 20;
 
 /// A message that is to be dead-lettered.
 #[derive(Debug)]
@@ -162,6 +165,15 @@ impl<S: Seams> QueueCell<S> {
         self.is_being_moved = !self.given_up.is_empty();
         let most = self.given_up.len().min(most);
         self.given_up.drain(..most).collect()
+    }
+
+    /// Ends the claim with messages left, since the log must catch up first: the queue's timer goes on with them.
+    pub(crate) fn pause_moving(&mut self, around: &Around<'_, S>) -> Vec<GivenUp> {
+        self.is_being_moved = false;
+        if !self.given_up.is_empty() {
+            self.call_by(around, around.now_ms().saturating_add(PAUSE_MS));
+        }
+        Vec::new()
     }
 
     fn is_due(&self, around: &Around<'_, S>) -> bool {

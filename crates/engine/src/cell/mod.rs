@@ -340,11 +340,18 @@ impl<S: Seams> QueueCell<S> {
 
     /// Sees to it that the timer calls when the next thing falls due.
     pub(crate) fn arm(&mut self, around: &Around<'_, S>) {
-        let expiry = if self.contents.is_timed() { self.contents.next_deadline_ms() } else { None };
+        // With all that may wait given up already, expiry goes on when that is moved.
+        let expires = self.contents.is_timed() && self.given_up.len() < give_up::GIVEN_UP_MOST;
+        let expiry = if expires { self.contents.next_deadline_ms() } else { None };
         let lease = self.lease_ms.filter(|_| self.consumers.is_empty());
         let Some(next) = expiry.into_iter().chain(lease).min() else { return };
-        if !self.dead && self.called_at.is_none_or(|called_at| next < called_at) {
-            around.call_at(next, self.called_at.replace(next));
+        self.call_by(around, next);
+    }
+
+    /// Asks the timer for a call at `deadline_ms`, unless it calls earlier anyway.
+    fn call_by(&mut self, around: &Around<'_, S>, deadline_ms: u64) {
+        if !self.dead && self.called_at.is_none_or(|called_at| deadline_ms < called_at) {
+            around.call_at(deadline_ms, self.called_at.replace(deadline_ms));
         }
     }
 
