@@ -274,6 +274,14 @@ impl Client {
         }
     }
 
+    /// Says that nothing more will be sent.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn finish(&mut self) -> std::io::Result<()> {
+        self.stream.finish()
+    }
+
     /// Whether the broker ended TLS with a close_notify; to be asked after the end was read.
     pub fn ended_in_order(&mut self) -> bool {
         matches!(self.stream.read(&mut [0]), Ok(0))

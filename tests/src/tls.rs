@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     sync::Arc,
 };
 
@@ -255,6 +255,20 @@ impl Stream {
             tls.complete_io(&mut socket)?;
         }
         Ok(Self::Tls(Box::new(StreamOwned::new(tls, socket))))
+    }
+
+    /// Says that nothing more will be sent: close_notify with TLS, else the socket's half.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.shutdown(Shutdown::Write),
+            Self::Tls(stream) => {
+                stream.conn.send_close_notify();
+                stream.flush()
+            }
+        }
     }
 
     /// The socket.

@@ -1,4 +1,4 @@
-//! The certificates that py-amqp's own tests name: an authority, the server's, the client's.
+//! Certificates under the names that py-amqp's own tests have for them: an authority, the server's, the client's.
 
 use std::path::Path;
 
@@ -6,16 +6,16 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 use crate::Failure;
 
-/// Writes `ca_certificate.pem`, `server_*.pem` and `client_*.pem` into the folder.
-pub(super) fn write(folder: &Path) -> Result<(), Failure> {
+/// Writes `ca_certificate.pem`, `server_*.pem` and `client_*.pem` into the folder. The client's is for this user.
+pub(super) fn write(folder: &Path, user: &str) -> Result<(), Failure> {
     std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut params = named("Leveret's test authority")?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let issuer = CertifiedIssuer::self_signed(params, key()?).map_err(failed)?;
     put(folder, "ca_certificate.pem", &issuer.pem())?;
-    for who in ["server", "client"] {
+    for (who, name) in [("server", "localhost"), ("client", user)] {
         let key = key()?;
-        let certificate = named("localhost")?.signed_by(&key, &issuer).map_err(failed)?;
+        let certificate = named(name)?.signed_by(&key, &issuer).map_err(failed)?;
         put(folder, &format!("{who}_certificate.pem"), &certificate.pem())?;
         put(folder, &format!("{who}_key.pem"), &key.serialize_pem())?;
     }

@@ -69,8 +69,8 @@ const fn published(name: &'static str, title: &'static str, run: fn(&Site) -> Re
 
 /// Every suite, in the order of running.
 pub(crate) const SUITES: &[Suite] = &[
-    our("pika", "pika (our tests)", ours::pika),
-    our("lapin", "lapin (our tests)", ours::lapin),
+    Suite { setup: ours::with_tls, ..our("pika", "pika (our tests)", ours::pika) },
+    Suite { setup: ours::with_tls, ..our("lapin", "lapin (our tests)", ours::lapin) },
     Suite {
         port: Port::Default,
         ..our("tutorials", "pika (RabbitMQ's tutorials, default port)", ours::tutorials)
@@ -80,7 +80,7 @@ pub(crate) const SUITES: &[Suite] = &[
     our("kombu", "kombu and celery (our tests)", ours::kombu),
     our("amqplib", "amqplib (our tests)", ours::amqplib),
     our("rabbitmq-client", "rabbitmq-client (our tests)", ours::rabbitmq_client),
-    our("amqp091-go", "amqp091-go (our tests)", ours::amqp091_go),
+    Suite { setup: ours::with_tls, ..our("amqp091-go", "amqp091-go (our tests)", ours::amqp091_go) },
     our("java-client", "the Java client (our tests)", ours::java_client),
     our("amqprs", "amqprs (our tests)", ours::amqprs),
     our("librabbitmq", "librabbitmq (our tests, by amqp-tools)", ours::librabbitmq),

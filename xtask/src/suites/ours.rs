@@ -1,8 +1,10 @@
 //! Our own tests of unmodified clients, in `interop/`, one folder a client.
 
+use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Ran, Site, reading};
+use super::{Ran, Site, certificates, published, reading};
+use crate::broker::{Setup, cache_folder};
 use crate::process::{cargo, on_path, run, starts, target_dir};
 use crate::python::{OUR_CLIENTS, pytest};
 use crate::tally::Tally;
@@ -36,8 +38,35 @@ fn python(folder: &str, site: &Site) -> Result<Ran, Failure> {
     let Some(python) = OUR_CLIENTS.interpreter()? else {
         return Ok(Ran::Missing("python3"));
     };
-    let ended = reading(pytest(&python, &interop(folder)).env("AMQP_URL", &site.url))?;
+    let ended = reading(placed(&mut pytest(&python, &interop(folder)), site)?)?;
     Ok(Ran::Counted(Tally::of_pytest(&ended)))
+}
+
+/// A broker that listens for TLS too, and takes the client's certificate for guest's.
+pub(super) fn with_tls() -> Result<Setup, Failure> {
+    let folder = tls_folder()?;
+    certificates::write(&folder, "guest")?;
+    let file = |name: &str| folder.join(name);
+    let mut setup =
+        published::tls(&file("ca_certificate.pem"), &file("server_certificate.pem"), &file("server_key.pem"));
+    setup.config.push_str("ssl_cert_login_from = common_name\n");
+    for (number, mechanism) in ["PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL"].iter().enumerate() {
+        setup.config.push_str(&format!("auth_mechanisms.{number} = {mechanism}\n"));
+    }
+    Ok(setup)
+}
+
+fn tls_folder() -> Result<PathBuf, Failure> {
+    Ok(cache_folder()?.join("tls"))
+}
+
+/// The command told where the broker is; on one without TLS the tests of that skip themselves.
+fn placed<'c>(command: &'c mut Command, site: &Site) -> Result<&'c mut Command, Failure> {
+    command.env("AMQP_URL", &site.url).env_remove("AMQPS_PORT");
+    if let Some(port) = site.tls_port {
+        command.env("AMQPS_PORT", port.to_string()).env("TLS_FOLDER", tls_folder()?);
+    }
+    Ok(command)
 }
 
 /// On the default port with nothing set: so it is not told the address.
@@ -59,8 +88,8 @@ pub(super) fn amqprs(site: &Site) -> Result<Ran, Failure> {
 
 fn rust(manifest: &str, site: &Site) -> Result<Ran, Failure> {
     let mut command = cargo(&["test", "--quiet", "--locked", "--manifest-path", manifest]);
-    command.env("AMQP_URL", &site.url).env("CARGO_TARGET_DIR", target_dir()?);
-    Ok(Ran::Counted(Tally::of_cargo(&reading(&mut command)?)))
+    command.env("CARGO_TARGET_DIR", target_dir()?);
+    Ok(Ran::Counted(Tally::of_cargo(&reading(placed(&mut command, site)?)?)))
 }
 
 pub(super) fn amqplib(site: &Site) -> Result<Ran, Failure> {
@@ -90,7 +119,7 @@ pub(super) fn amqp091_go(site: &Site) -> Result<Ran, Failure> {
     }
     let mut command = Command::new("go");
     command.args(["test", "-count=1", "-v", "./..."]).current_dir(interop("amqp091-go"));
-    Ok(Ran::Counted(Tally::of_go(&reading(command.env("AMQP_URL", &site.url))?)))
+    Ok(Ran::Counted(Tally::of_go(&reading(placed(&mut command, site)?)?)))
 }
 
 pub(super) fn java_client(site: &Site) -> Result<Ran, Failure> {
@@ -102,6 +131,6 @@ pub(super) fn java_client(site: &Site) -> Result<Ran, Failure> {
     Ok(Ran::Counted(Tally::of_surefire(&reading(command.env("AMQP_URL", &site.url))?)))
 }
 
-fn interop(folder: &str) -> std::path::PathBuf {
+fn interop(folder: &str) -> PathBuf {
     root().join("interop").join(folder)
 }

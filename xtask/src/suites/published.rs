@@ -128,7 +128,7 @@ pub(super) fn py_amqp_tls() -> Result<Setup, Failure> {
         return Ok(Setup::default());
     }
     let certs = source("amqp", "5.4.2")?.join("t/certs");
-    certificates::write(&certs)?;
+    certificates::write(&certs, "guest")?;
     let file = |name: &str| certs.join(name);
     Ok(tls(&file("ca_certificate.pem"), &file("server_certificate.pem"), &file("server_key.pem")))
 }
@@ -202,7 +202,8 @@ fn source(package: &str, version: &str) -> Result<PathBuf, Failure> {
     Ok(folder)
 }
 
-fn tls(ca: &Path, certificate: &Path, key: &Path) -> Setup {
+/// A broker that verifies clients' certificates and requires none.
+pub(super) fn tls(ca: &Path, certificate: &Path, key: &Path) -> Setup {
     let config = format!(
         "ssl_options.cacertfile = {}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n\
          ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = false\n",

@@ -83,6 +83,7 @@ fn a_close_in_order_ends_tls_in_order() {
     let house = House::start("");
     let mut client = house.login(&house.trust()).expect("a client");
     client.call(0, connection::close(), (10, 51)).expect("close-ok");
+    client.finish().expect("close_notify");
     assert_eq!(client.read_to_close(PATIENCE), Some(Vec::new()));
     assert!(client.ended_in_order(), "the broker said close_notify");
 }
