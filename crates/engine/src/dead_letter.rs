@@ -170,7 +170,7 @@ impl<S: Seams> Mover<'_, S> {
     /// The queues that a dead letter reaches. None if its exchange is gone: RabbitMQ drops it then.
     fn targets(&mut self, source: &QueueRef<S>, letter: &DeadLetter) -> Vec<QueueRef<S>> {
         let Some(vhost) = self.broker.vhosts.find(&source.vhost) else { return Vec::new() };
-        let view = PropertyView::parse(&letter.properties).ok();
+        let view = PropertyView::parse_kept(&letter.properties).ok();
         let extra_keys: Vec<&[u8]> = letter.notes.extra_keys.iter().map(|key| &**key).collect();
         let publication = Publication {
             routing_key: &letter.routing_key,
@@ -218,7 +218,7 @@ impl<S: Seams> Mover<'_, S> {
 
 /// A dead letter has no expiration of its own any more.
 fn terms(letter: &DeadLetter) -> Terms {
-    let view = PropertyView::parse(&letter.properties).ok();
+    let view = PropertyView::parse_kept(&letter.properties).ok();
     Terms {
         persistent: view.as_ref().is_some_and(PropertyView::is_persistent),
         priority: view.as_ref().and_then(PropertyView::priority).unwrap_or_default(),

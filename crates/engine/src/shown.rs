@@ -33,7 +33,7 @@ pub fn properties<'a>(contents: &Contents, message: &Message<'a>, entry: &Entry)
 /// Sorted by name and each name once, as RabbitMQ delivers headers that it adds to.
 fn with_delivery_count(properties: &[u8], count: u32) -> Vec<u8> {
     // What is in a queue was checked when it was published.
-    let Ok(view) = PropertyView::parse(properties) else { return properties.to_vec() };
+    let Ok(view) = PropertyView::parse_kept(properties) else { return properties.to_vec() };
     let mut fields = vec![(X_DELIVERY_COUNT, FieldValue::I64(count.into()))];
     fields.extend(view.headers_table().iter().flat_map(FieldTable::iter));
     fields.sort_by_key(|(name, _)| *name);

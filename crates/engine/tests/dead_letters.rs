@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 
 use harness::Argument::{Number, Text};
 use harness::{Argument, Client, World, publish_with};
+use leveret_protocol::field_table::{ArrayWriter, FieldValue, TableWriter};
+use leveret_protocol::limits::TABLE_ELEMENTS;
+use leveret_protocol::properties::{PropertiesBuilder, Property};
 use leveret_storage::CrashKeeps;
 
 /// A case: what is there, what happens while the power may go, and where messages may be found then.
@@ -295,4 +298,41 @@ fn what_expired_while_the_broker_was_down_is_dead_lettered_at_the_start() {
     );
     let world = world.crash_after(1);
     assert_eq!((world.counts("src"), world.counts("dlq")), (Some((1, 0)), Some((1, 0))));
+}
+
+/// Persistent properties whose headers are as many as a client may send, those of `keys` in a BCC header.
+fn full_headers(keys: usize) -> Vec<u8> {
+    let mut bcc = ArrayWriter::new();
+    (0..keys).for_each(|_| _ = bcc.put(&FieldValue::LongString(b"nowhere")).unwrap());
+    let mut headers = TableWriter::new();
+    headers.put(b"BCC", &FieldValue::Array(bcc.as_array().unwrap())).unwrap();
+    for name in 1..TABLE_ELEMENTS - keys {
+        headers.put(name.to_string().as_bytes(), &FieldValue::Void).unwrap();
+    }
+    assert!(headers.as_table().is_ok(), "a client may send them");
+    let mut properties = PropertiesBuilder::new();
+    properties.set_headers(&headers.into_content()).set_octet(Property::DeliveryMode, 2);
+    properties.to_vec()
+}
+
+#[test]
+fn headers_that_leave_no_room_for_a_death_lose_neither_the_message_nor_the_end_of_a_cycle() {
+    for keys in [0, TABLE_ELEMENTS - 1] {
+        let world = World::new();
+        let mut client = world.client();
+        client.open(1);
+        for (queue, next) in [("src", "wait"), ("wait", "src")] {
+            let arguments = [(DLX, Text("")), (KEY, Text(next)), ("x-message-ttl", Number(100))];
+            client.declare_with(1, queue, &arguments);
+        }
+        client.bytes(&publish_with(1, "", "src", b"full", &full_headers(keys)));
+        world.pass(100);
+        world.sync();
+        drop(client);
+        let world = world.crash();
+        let counts = |queue| world.counts(queue).unwrap();
+        assert_eq!((counts("src"), counts("wait")), ((0, 0), (1, 0)), "it is persistent, with {keys} keys");
+        world.pass(100);
+        assert_eq!((counts("src"), counts("wait")), ((0, 0), (0, 0)), "the circle ends, with {keys} keys");
+    }
 }

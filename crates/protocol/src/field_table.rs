@@ -170,7 +170,7 @@ impl<'a> FieldTable<'a> {
     }
 
     /// A table that was checked before; malformed bytes end its iteration early.
-    pub(crate) const fn new_checked(content: &'a [u8]) -> Self {
+    pub const fn new_checked(content: &'a [u8]) -> Self {
         Self { content }
     }
 

@@ -166,6 +166,21 @@ impl<'a> PropertyView<'a> {
     /// [`check_table`] says of the headers.
     #[inline]
     pub fn parse(raw: &'a [u8]) -> Result<Self, DecodeError> {
+        let view = Self::parse_kept(raw)?;
+        if let Some(headers) = view.headers() {
+            check_table(headers)
+                .map_err(|error| error.in_method(class_id::BASIC, basic_method_id::PUBLISH))?;
+        }
+        Ok(view)
+    }
+
+    /// Scans properties that were checked when they came in. What the broker has added to their headers since may go
+    /// beyond the table bounds, which count for clients alone.
+    ///
+    /// # Errors
+    /// As [`PropertyView::parse`], but nothing of the headers.
+    #[inline]
+    pub fn parse_kept(raw: &'a [u8]) -> Result<Self, DecodeError> {
         let error = |kind, rest| property_error(kind, offset_of(raw, rest));
         let (mut rest, flags) = flags_word(raw).map_err(|_| error(DecodeErrorKind::Truncated, raw))?;
         if flags & CONTINUATION != 0 {
@@ -187,10 +202,6 @@ impl<'a> PropertyView<'a> {
         }
         if !rest.is_empty() {
             return Err(error(DecodeErrorKind::TrailingBytes, rest));
-        }
-        if let Some(headers) = view.headers() {
-            check_table(headers)
-                .map_err(|error| error.in_method(class_id::BASIC, basic_method_id::PUBLISH))?;
         }
         Ok(view)
     }

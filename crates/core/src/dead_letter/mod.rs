@@ -91,7 +91,7 @@ impl DeadLetter {
     ) -> Self {
         let (notes, properties) = Notes::of_stored(message.properties, annotated);
         // Unreadable ones never came in: they are checked when they are published.
-        let view = PropertyView::parse(properties).ok();
+        let view = PropertyView::parse_kept(properties).ok();
         let expiration = view.as_ref().and_then(PropertyView::expiration);
         let death = Death {
             queue: source.queue,
@@ -123,7 +123,7 @@ impl DeadLetter {
     /// it there.
     #[must_use]
     pub fn is_cycle(&self, queue: &str) -> bool {
-        let Some(view) = PropertyView::parse(&self.properties).ok() else { return false };
+        let Some(view) = PropertyView::parse_kept(&self.properties).ok() else { return false };
         let header = view.headers_table().and_then(|headers| headers.get(X_DEATH));
         for entry in deaths::entries(header) {
             let (of, reason) = deaths::key(&entry);

@@ -77,7 +77,7 @@ impl Notes {
     /// The notes behind a message's properties.
     #[must_use]
     pub fn read(stored: &[u8]) -> Self {
-        let table = split(stored).and_then(|(_, table)| FieldTable::parse(table).ok());
+        let table = split(stored).map(|(_, table)| FieldTable::new_checked(table));
         let Some(table) = table else { return Self::default() };
         let keys = |name: &[u8]| table.get(name).map(|value| keys(&value)).unwrap_or_default();
         Self {
@@ -98,7 +98,7 @@ impl Notes {
         if annotated {
             return (Self::read(stored), Self::before(stored));
         }
-        let headers = PropertyView::parse(stored).ok().and_then(|view| view.headers_table());
+        let headers = PropertyView::parse_kept(stored).ok().and_then(|view| view.headers_table());
         (Self::of_headers(headers.as_ref()), stored)
     }
 }

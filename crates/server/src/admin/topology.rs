@@ -294,7 +294,7 @@ fn raw_properties(given: &MessageProperties) -> Result<Vec<u8>, AdminError> {
 
 fn message_view(message: Copied) -> MessageView {
     // They were checked when the message came in.
-    let view = PropertyView::parse(&message.properties).ok();
+    let view = PropertyView::parse_kept(&message.properties).ok();
     let value = |name: &'static str, property: Property| {
         let view = view.as_ref()?;
         let value = match property {
