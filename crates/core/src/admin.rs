@@ -539,6 +539,11 @@ pub trait Admin: AccessAdmin + TopologyAdmin + ParameterAdmin {
         self.node_status().name
     }
 
+    /// The settings it runs with, by their names in the configuration file; without secrets.
+    fn settings(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// What ran short; cheap, for health checks.
     fn alarms(&self) -> Vec<Alarm>;
 

@@ -127,7 +127,8 @@ fn property_of(name: &str, value: &Value) -> Result<PropertyValue, ApiError> {
     })
 }
 
-fn message_json(message: MessageView, in_base64: bool) -> Value {
+/// A message, its body as text where it is one and in base64 elsewhere.
+pub(crate) fn message_json(message: MessageView, in_base64: bool) -> Value {
     let text = if in_base64 { Err(message.payload) } else { into_text(message.payload) };
     let (payload, encoding) = match text {
         Ok(text) => (text, "string"),

@@ -7,9 +7,9 @@ use crate::auth::Access;
 use crate::error::ApiError;
 use crate::request::{Request, is_percent_encoded, percent_decode};
 use crate::{
-    binding, bindings, channels, connections, consumers, definitions, exchanges, features, health, leveret,
-    messages, nodes, object_limits, overview, parameters, permissions, policies, queues, topic_permissions,
-    users, vhosts,
+    binding, bindings, channels, connections, consumers, control, definitions, exchanges, features, health,
+    leveret, messages, nodes, object_limits, overview, parameters, permissions, policies, queues,
+    topic_permissions, users, vhosts,
 };
 
 /// What a handler answers.
@@ -219,12 +219,22 @@ pub(crate) const ROUTES: &[Route] = &[
     get("health/checks/virtual-hosts", Access::Management, health::virtual_hosts),
     get("health/checks/node-is-quorum-critical", Access::Management, health::quorum_critical),
 
+    get("leveret/node", Access::Management, control::node),
     get("leveret/ping", Access::Management, leveret::ping),
     get("leveret/status", Access::Monitoring, leveret::status),
     // PUT, not POST: a page in a browser that remembers the login cannot send it without being allowed to first.
     put("leveret/stop", Access::Administrator, leveret::stop),
     put("leveret/vm_memory_high_watermark", Access::Administrator, leveret::set_memory_watermark),
     put("leveret/disk_free_limit", Access::Administrator, leveret::set_disk_free_limit),
+    get("leveret/environment", Access::Administrator, control::environment),
+    put("leveret/users/{user}", Access::Administrator, control::add_user),
+    put("leveret/users/{user}/password", Access::Administrator, control::set_password),
+    put("leveret/users/{user}/tags", Access::Administrator, control::set_tags),
+    put("leveret/vhosts/{vhost}", Access::Administrator, control::put_vhost),
+    put("leveret/permissions/{vhost}/{user}", Access::Administrator, control::set_permissions),
+    put("leveret/authenticate", Access::Administrator, control::authenticate),
+    put("leveret/connections/close", Access::Administrator, control::close_connections),
+    get("leveret/queues/{vhost}/{queue}/peek", Access::Vhost, control::peek),
 ];
 
 /// What a path leads to.

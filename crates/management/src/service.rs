@@ -31,9 +31,10 @@ pub enum Face {
 
 #[derive(Clone)]
 pub(crate) struct Service {
-    admin: Arc<dyn Admin>,
-    face: Face,
-    permits: Arc<Semaphore>,
+    pub(crate) admin: Arc<dyn Admin>,
+    pub(crate) face: Face,
+    /// Requests that are worked on at once.
+    pub(crate) permits: Arc<Semaphore>,
 }
 
 /// The whole HTTP API on one face.
@@ -170,7 +171,7 @@ fn with_status(status: StatusCode) -> Response {
     response
 }
 
-fn json_response(status: StatusCode, value: &Value) -> Response {
+pub(crate) fn json_response(status: StatusCode, value: &Value) -> Response {
     let text = value.to_string();
     let mut response = with_status(status);
     let headers = response.headers_mut();

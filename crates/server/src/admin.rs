@@ -261,6 +261,10 @@ impl Admin for BrokerAdmin {
         self.config.node_name.clone()
     }
 
+    fn settings(&self) -> Vec<(String, String)> {
+        self.config.settings()
+    }
+
     fn node_status(&self) -> NodeStatus {
         let totals = self.totals();
         let announcement = &self.broker.settings.announcement;

@@ -15,12 +15,13 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use leveret_core::admin::Admin;
-use leveret_management::{Face, router};
+use leveret_management::{Face, Node, node_router, router};
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 use crate::listener::canonical;
 use crate::tls::TlsAcceptor;
@@ -40,20 +41,22 @@ pub const CONTROL_FOLDER: &str = "control";
 /// The control socket within its folder.
 pub const CONTROL_SOCKET: &str = "leveret.sock";
 
-/// Serves the HTTP API over TCP, or TLS over that, for ever. Dropping the future ends it; connections that are open end with their
-/// next answer's reading or with the runtime.
+/// Serves the HTTP API over TCP, or TLS over that, for ever. Dropping the future ends it, and the connections that are
+/// open.
 pub async fn serve_http(listener: TcpListener, tls: Option<Arc<TlsAcceptor>>, admin: Arc<dyn Admin>) {
     let router = router(admin, Face::Tcp);
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
+        while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
                 let peer: SocketAddr = canonical(peer);
                 let router = router.clone().layer(Extension(ConnectInfo(peer)));
                 match tls.clone() {
-                    None => tokio::spawn(serve_connection(stream, router, permit)),
-                    Some(acceptor) => tokio::spawn(async move {
+                    None => connections.spawn(serve_connection(stream, router, permit)),
+                    Some(acceptor) => connections.spawn(async move {
                         if let Some(secured) = acceptor.accept(stream, peer).await {
                             serve_connection(secured.stream, router, permit).await;
                         }
@@ -65,9 +68,9 @@ pub async fn serve_http(listener: TcpListener, tls: Option<Arc<TlsAcceptor>>, ad
     }
 }
 
-/// Serves the HTTP API over the control socket for ever.
-pub async fn serve_control(socket: ControlSocket, admin: Arc<dyn Admin>) {
-    let router = router(admin, Face::Control);
+/// Serves the HTTP API over the control socket for ever, whether the application runs or not.
+pub async fn serve_control(socket: ControlSocket, node: Arc<dyn Node>) {
+    let router = node_router(node);
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
         match socket.listener.accept().await {

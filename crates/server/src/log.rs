@@ -113,6 +113,12 @@ impl Drop for EndsProcess {
 }
 
 impl SharedLog {
+    /// Whether it was stopped: what is appended from then on is never written.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.stop.load(Ordering::Acquire)
+    }
+
     fn run<D: Disk>(&self, writer: &mut LogWriter<D>, full: &impl Fn(bool)) -> Result<(), StorageError> {
         let _guard = EndsProcess;
         let mut batch = writer.gather();

@@ -1,201 +1,171 @@
-//! One node: the broker with its listeners, alarms and management, from start to stop.
+//! One node: a process that holds the application, stopped or running, and answers on its control socket.
 
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
-use leveret_core::admin::{Admin, Listener};
-use leveret_core::connection::TlsFacts;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use leveret_core::admin::Admin;
+use leveret_management::Node;
+use parking_lot::Mutex;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::admin::BrokerAdmin;
-use crate::alarm::Alarms;
+use crate::application::{Application, Process};
 use crate::clock::Clock;
-use crate::config::{BindAddress, Config};
-use crate::control::{ControlSocket, serve_control, serve_http};
-use crate::listener::{
-    ConnectionGate, ConnectionPermit, accept_loop, bind, canonical, raise_descriptor_limit,
-};
-use crate::load_definitions::load_definitions;
-use crate::server::{Server, ServerError};
-use crate::tls::{Secured, TlsAcceptor, TlsError};
-use crate::transport::Transport;
+use crate::config::Config;
+use crate::control::{ControlSocket, serve_control};
+use crate::listener::raise_descriptor_limit;
+use crate::server::ServerError;
 
-/// Clients whose TLS handshake is done and who wait to be served; that takes no time, so they are few.
-const SECURED_WAITING: usize = 64;
+/// Orders that wait at once; whoever gives one waits for its end.
+const ORDERS_MAX: usize = 16;
 
 /// Runs a node until it is asked to stop, by SIGTERM, SIGINT or management.
 ///
 /// # Errors
 /// [`ServerError`]: why it did not start, or what it could not flush.
 pub async fn run(config: Config) -> Result<(), ServerError> {
-    let clock = Clock::start();
-    // Certificates that cannot be used are told before anything is opened.
-    let amqps_tls = enabled("AMQP", &config.amqps, || TlsAcceptor::amqps(&config))?;
-    let https_tls = enabled("HTTP", &config.https, || TlsAcceptor::https(&config))?;
-    let descriptors = raise_descriptor_limit();
+    let mut signals = Signals::new()?;
     // The alarms measure the folder's disk; what is wrong with the folder itself is told when it is opened.
     _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
-    let alarms = Alarms::new(config.memory_watermark, config.disk_free_limit, config.data_dir.clone());
-    let server = Server::start(&config, alarms.memory_limit(), clock)?;
-    let gate = ConnectionGate::new(descriptors);
-    let stop = Arc::new(Notify::new());
-    let amqp = bind_all(&config.amqp, "AMQP")?;
-    let amqps = bind_all(&config.amqps, "AMQP over TLS")?;
-    let http = bind_all(&config.http, "HTTP")?;
-    let https = bind_all(&config.https, "HTTPS")?;
-    let control =
-        ControlSocket::bind(&config.data_dir).map_err(ServerError::system("open the control socket"))?;
-    let definitions = config.load_definitions.clone();
-    let admin: Arc<dyn Admin> = Arc::new(BrokerAdmin {
-        broker: Arc::clone(&server.broker),
-        alarms: Arc::clone(&alarms),
-        gate: Arc::clone(&gate),
-        listeners: described(&amqp, "amqp")
-            .chain(described(&amqps, "amqp/ssl"))
-            .chain(described(&http, "http"))
-            .chain(described(&https, "https"))
-            .collect(),
+    let process = Process {
         config,
-        descriptors,
-        stop: Arc::clone(&stop),
-        clock,
+        clock: Clock::start(),
+        descriptors: raise_descriptor_limit(),
+        stop: Arc::new(Notify::new()),
+    };
+    // Whoever finds a listener finds the control socket too.
+    let mut control = None;
+    let mut application = Some(Application::start(&process, || {
+        let bound = ControlSocket::bind(&process.config.data_dir);
+        control = Some(bound.map_err(ServerError::system("open the control socket"))?);
+        Ok(())
+    })?);
+    let (orders, mut ordered) = mpsc::channel(ORDERS_MAX);
+    let handle = Arc::new(NodeHandle {
+        name: process.config.node_name.clone(),
+        settings: process.config.settings(),
+        admin: Mutex::new(application.as_ref().map(|application| Arc::clone(&application.admin))),
+        orders,
+        stop: Arc::clone(&process.stop),
     });
-    if let Some(path) = definitions {
-        load_definitions(&*admin, &path)?;
-    }
     let mut services = JoinSet::new();
-    services.spawn(watch_alarms(Arc::clone(&alarms), Arc::clone(&server.broker)));
-    services.spawn(alarms.run());
-    services.spawn(serve_control(control, Arc::clone(&admin)));
-    for listener in http {
-        services.spawn(serve_http(listener, None, Arc::clone(&admin)));
-    }
-    for listener in https {
-        services.spawn(serve_http(listener, https_tls.clone(), Arc::clone(&admin)));
-    }
-    let server = Arc::new(server);
-    let mut accepting = JoinSet::new();
-    for listener in amqp {
-        let server = Arc::clone(&server);
-        let on_accept = move |stream: TcpStream, _peer, permit| {
-            serve(&server, Transport::Plain(stream), None, permit);
-        };
-        accepting.spawn(accept_loop(listener, Arc::clone(&gate), on_accept));
-    }
-    for (listener, acceptor) in amqps.into_iter().zip(amqps_tls.iter().cycle()) {
-        accept_tls(&mut accepting, listener, Arc::clone(acceptor), Arc::clone(&gate), Arc::clone(&server));
+    if let Some(control) = control {
+        services.spawn(serve_control(control, Arc::clone(&handle) as Arc<dyn Node>));
     }
     tracing::info!("ready");
-    stop_asked(&stop).await?;
+    loop {
+        tokio::select! {
+            () = signals.received() => break,
+            () = process.stop.notified() => break,
+            Some(order) = ordered.recv() => {
+                let result = obey(order.run, &mut application, &process, &handle).await;
+                if let Err(error) = &result {
+                    tracing::error!("{error}");
+                }
+                // Nobody waits any more if the request was given up.
+                _ = order.done.send(result.map_err(|error| error.to_string()));
+            }
+        }
+    }
     tracing::info!("stopping");
-    accepting.shutdown().await;
-    let Some(server) = Arc::into_inner(server) else {
-        return Err(ServerError::Setting("connections are still being accepted".to_owned()));
-    };
-    server.stop().await?;
+    handle.admin.lock().take();
+    if let Some(application) = application {
+        application.stop().await?;
+    }
     services.shutdown().await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// The acceptor if there is anywhere to listen.
-fn enabled(
-    what: &str,
-    addresses: &[BindAddress],
-    acceptor: impl FnOnce() -> Result<Arc<TlsAcceptor>, TlsError>,
-) -> Result<Option<Arc<TlsAcceptor>>, ServerError> {
-    let acceptor = (!addresses.is_empty()).then(acceptor).transpose()?;
-    if let Some(acceptor) = &acceptor {
-        tracing::info!("{what} over TLS: {}", acceptor.asks());
-    }
-    Ok(acceptor)
-}
-
-/// Accepts for TLS: each handshake is a task of its own, and what comes out of them is served like any other client.
-/// Handshakes that are not done when `tasks` end come to nothing.
-fn accept_tls(
-    tasks: &mut JoinSet<()>,
-    listener: TcpListener,
-    acceptor: Arc<TlsAcceptor>,
-    gate: Arc<ConnectionGate>,
-    server: Arc<Server>,
-) {
-    let (done, mut secured) = mpsc::channel::<(Secured, ConnectionPermit)>(SECURED_WAITING);
-    let on_accept = move |stream, peer, permit| {
-        let (acceptor, done) = (Arc::clone(&acceptor), done.clone());
-        tokio::spawn(async move {
-            if let Some(secured) = acceptor.accept(stream, peer).await {
-                // Nobody takes it once the broker stops.
-                _ = done.send((secured, permit)).await;
-            }
-        });
-    };
-    tasks.spawn(accept_loop(listener, gate, on_accept));
-    tasks.spawn(async move {
-        while let Some((secured, permit)) = secured.recv().await {
-            serve(&server, secured.stream.into(), Some(secured.facts), permit);
+/// Starts or stops the application. What is so already stays so.
+async fn obey(
+    run: bool,
+    application: &mut Option<Application>,
+    process: &Process,
+    handle: &NodeHandle,
+) -> Result<(), ServerError> {
+    match (run, application.take()) {
+        (true, None) => {
+            tracing::info!("starting the application");
+            let started = Application::start(process, || Ok(()))?;
+            *handle.admin.lock() = Some(Arc::clone(&started.admin));
+            *application = Some(started);
+            tracing::info!("the application runs");
+            Ok(())
         }
-    });
-}
-
-fn bind_all(addresses: &[BindAddress], what: &str) -> Result<Vec<TcpListener>, ServerError> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        let bound = bind(address).map_err(ServerError::system(format!("listen for {what}")))?;
-        for listener in bound {
-            if let Ok(local) = listener.local_addr() {
-                tracing::info!("listening for {what} on {}", canonical(local));
-            }
-            listeners.push(listener);
+        (false, Some(running)) => {
+            tracing::info!("stopping the application");
+            handle.admin.lock().take();
+            let stopped = running.stop().await;
+            tracing::info!("the application is stopped; the process goes on");
+            stopped
         }
-    }
-    Ok(listeners)
-}
-
-fn described(listeners: &[TcpListener], protocol: &'static str) -> impl Iterator<Item = Listener> {
-    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
-    let described: Vec<Listener> =
-        addresses.map(|a| Listener { protocol, ip_address: a.ip(), port: a.port() }).collect();
-    described.into_iter()
-}
-
-fn serve(server: &Server, transport: Transport, tls: Option<TlsFacts>, permit: ConnectionPermit) {
-    let permit = Arc::new(parking_lot::Mutex::new(permit));
-    let opened = Arc::clone(&permit);
-    match server.connection(transport, tls, Box::new(move || opened.lock().authenticated())) {
-        Ok(connection) => {
-            tokio::spawn(async move {
-                connection.await;
-                drop(permit);
-            });
-        }
-        // The client was gone before it was served.
-        Err(error) => tracing::debug!("a client went away: {error}"),
-    }
-}
-
-/// Hands every change of the alarms on to the connections.
-async fn watch_alarms(alarms: Arc<Alarms>, broker: Arc<leveret_engine::Broker<crate::seams::Shell>>) {
-    let mut changes = alarms.subscribe();
-    loop {
-        let state = *changes.borrow_and_update();
-        broker.set_alarms(state.memory, state.disk);
-        if changes.changed().await.is_err() {
-            return;
+        (_, as_it_is) => {
+            *application = as_it_is;
+            Ok(())
         }
     }
 }
 
-async fn stop_asked(stop: &Notify) -> Result<(), ServerError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::system("wait for SIGTERM"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::system("wait for SIGINT"))?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = stop.notified() => {}
+/// The node as its control socket sees it.
+struct NodeHandle {
+    name: String,
+    settings: Vec<(String, String)>,
+    admin: Mutex<Option<Arc<dyn Admin>>>,
+    orders: mpsc::Sender<Order>,
+    stop: Arc<Notify>,
+}
+
+/// The application is to run, or not.
+struct Order {
+    run: bool,
+    done: oneshot::Sender<Result<(), String>>,
+}
+
+impl Node for NodeHandle {
+    fn name(&self) -> String {
+        self.name.clone()
     }
-    Ok(())
+
+    fn settings(&self) -> Vec<(String, String)> {
+        self.settings.clone()
+    }
+
+    fn admin(&self) -> Option<Arc<dyn Admin>> {
+        self.admin.lock().clone()
+    }
+
+    fn set_running(&self, run: bool) -> Result<(), String> {
+        let (done, result) = oneshot::channel();
+        let ending = || "the node is stopping".to_owned();
+        self.orders.blocking_send(Order { run, done }).map_err(|_| ending())?;
+        result.blocking_recv().unwrap_or_else(|_| Err(ending()))
+    }
+
+    fn request_stop(&self) {
+        self.stop.notify_one();
+    }
+}
+
+/// The signals that end the process in order.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, ServerError> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(ServerError::system("wait for SIGTERM"))?,
+            interrupt: signal(SignalKind::interrupt()).map_err(ServerError::system("wait for SIGINT"))?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

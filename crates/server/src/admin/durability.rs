@@ -31,7 +31,7 @@ impl BrokerAdmin {
             TOGETHER.set(Some(last.max(position)));
             return;
         }
-        while self.broker.log.synced() < position {
+        while self.broker.log.synced() < position && !self.broker.log.is_stopped() {
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -5,6 +5,7 @@
 
 mod args;
 mod docs;
+mod environment;
 mod file;
 mod keys;
 mod login;

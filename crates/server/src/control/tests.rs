@@ -227,12 +227,47 @@ async fn the_control_socket_asks_for_nothing() {
     let path = folder.path().join("control/leveret.sock");
     assert_eq!(path.parent().unwrap().metadata().unwrap().permissions().mode() & 0o7777, 0o700);
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
-    let server = tokio::spawn(serve_control(socket, Arc::new(Empty)));
+    let server = tokio::spawn(serve_control(socket, Arc::new(EmptyNode { running: true })));
     let reply = ask(UnixStream::connect(&path).await.unwrap(), "/api/health/checks/alarms", "").await;
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with(r#"{"status":"ok"}"#), "{reply}");
     server.abort();
     assert!(server.await.unwrap_err().is_cancelled());
     assert!(!path.exists(), "the socket is left behind");
+}
+
+/// A node whose application is `Empty`, or stopped.
+struct EmptyNode {
+    running: bool,
+}
+
+impl Node for EmptyNode {
+    fn name(&self) -> String {
+        "empty@here".to_owned()
+    }
+    fn settings(&self) -> Vec<(String, String)> {
+        vec![]
+    }
+    fn admin(&self) -> Option<Arc<dyn Admin>> {
+        self.running.then(|| Arc::new(Empty) as Arc<dyn Admin>)
+    }
+    fn set_running(&self, _: bool) -> Result<(), String> {
+        Err("it cannot".to_owned())
+    }
+    fn request_stop(&self) {}
+}
+
+#[tokio::test]
+async fn a_stopped_application_still_has_its_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = ControlSocket::bind(folder.path()).unwrap();
+    let path = folder.path().join("control/leveret.sock");
+    let server = tokio::spawn(serve_control(socket, Arc::new(EmptyNode { running: false })));
+    let ask = async |path_asked: &str| ask(UnixStream::connect(&path).await.unwrap(), path_asked, "").await;
+    let node = ask("/api/leveret/node").await;
+    assert!(node.contains(r#""node":"empty@here""#) && node.contains(r#""running":false"#), "{node}");
+    let refused = ask("/api/queues").await;
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("application_stopped"), "{refused}");
+    server.abort();
 }
 
 #[tokio::test]
