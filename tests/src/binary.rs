@@ -18,7 +18,22 @@ pub fn leveret() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| match std::env::var_os(BINARY_ENV) {
         Some(path) => PathBuf::from(path),
-        None => build(&target_dir(), &[]),
+        None => build(&target_dir(), ("leveret-server", "leveret"), &[]),
+    })
+}
+
+/// Names another executable of the command line to test.
+pub const CTL_BINARY_ENV: &str = "LEVERETCTL_BIN";
+
+/// The command line to test: `LEVERETCTL_BIN`, else `leveretctl` of the profile that this test was built in.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn leveretctl() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| match std::env::var_os(CTL_BINARY_ENV) {
+        Some(path) => PathBuf::from(path),
+        None => build(&target_dir(), ("leveret-cli", "leveretctl"), &[]),
     })
 }
 
@@ -28,15 +43,15 @@ pub fn leveret() -> &'static Path {
 /// When the build fails.
 #[must_use]
 pub fn leveret_with_features(features: &str) -> PathBuf {
-    build(&target_dir().join(features), &["--features", features])
+    build(&target_dir().join(features), ("leveret-server", "leveret"), &["--features", features])
 }
 
-fn build(target: &Path, extra: &[&str]) -> PathBuf {
+fn build(target: &Path, (package, binary): (&str, &str), extra: &[&str]) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "-p", "leveret-server", "--bin", "leveret"])
+        .args(["build", "-p", package, "--bin", binary])
         .arg("--target-dir")
         .arg(target)
         .args(extra);
@@ -44,8 +59,8 @@ fn build(target: &Path, extra: &[&str]) -> PathBuf {
         command.arg("--release");
     }
     let status = command.status().expect("cargo starts");
-    assert!(status.success(), "building leveret failed: {command:?}");
-    target.join(profile()).join("leveret")
+    assert!(status.success(), "building {binary} failed: {command:?}");
+    target.join(profile()).join(binary)
 }
 
 /// `debug` or `release`: the folder this executable was built into.

@@ -1,21 +1,29 @@
-//! HTTP/1.1 over the control socket: one request a connection.
+//! HTTP/1.1 over the control socket, or over TCP with a login: one request a connection.
 //!
 //! The socket is opened through a descriptor of its folder, since a socket's path ends at 107 bytes and a data
 //! folder's may be longer.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::error::Failure;
+use crate::args::{Place, Timeout};
+use crate::error::{EX_TIMEOUT, EX_UNAVAILABLE, Failure};
 
 /// The longest answer, in bytes: some millions of queues.
 const ANSWER_BYTES: u64 = 4 << 30;
+
+/// The time that a TCP connection may take, unless the command's own is shorter.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An answer.
 #[derive(Debug)]
@@ -24,15 +32,59 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-/// The broker of a data folder.
+impl Answer {
+    /// Why it is no success, in the broker's words.
+    pub(crate) fn reason(&self) -> &str {
+        self.body.get("reason").and_then(Value::as_str).unwrap_or("no reason given")
+    }
+}
+
+/// Where requests go.
+enum Target {
+    /// The control socket of a data folder.
+    Socket(PathBuf),
+    /// A host and port, with what stands before every path, and the login's header.
+    Http { authority: String, prefix: String, authorization: String },
+}
+
+/// The broker.
 pub(crate) struct Client {
-    data_dir: PathBuf,
-    timeout: Option<Duration>,
+    target: Target,
+    timeout: Cell<Timeout>,
 }
 
 impl Client {
-    pub(crate) fn new(data_dir: PathBuf, timeout: Option<Duration>) -> Self {
-        Self { data_dir, timeout }
+    /// A broker at its place.
+    ///
+    /// # Errors
+    /// A URL that is none of HTTP.
+    pub(crate) fn new(place: &Place, timeout: Timeout) -> Result<Self, Failure> {
+        let target = match &place.url {
+            None => Target::Socket(place.data_dir.clone()),
+            Some(url) => {
+                let rest = url.strip_prefix("http://").ok_or_else(|| not_http(url))?;
+                let (authority, prefix) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                let port = if has_port(authority) { "" } else { ":15672" };
+                let login = STANDARD.encode(format!("{}:{}", place.username, place.password));
+                Target::Http {
+                    authority: format!("{authority}{port}"),
+                    prefix: prefix.trim_end_matches('/').trim_end_matches("/api").to_owned(),
+                    authorization: format!("Authorization: Basic {login}\r\n"),
+                }
+            }
+        };
+        Ok(Self { target, timeout: Cell::new(timeout) })
+    }
+
+    /// Whether this is the control socket, whose opener may do everything.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self.target, Target::Socket(_))
+    }
+
+    /// Waits so long for an answer from now on.
+    pub(crate) fn set_timeout(&self, timeout: Timeout) {
+        self.timeout.set(timeout);
     }
 
     /// Asks for a path; 404 is `None`, anything else that is not a success is a failure.
@@ -44,6 +96,11 @@ impl Client {
         }
     }
 
+    /// Sends a body.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+        self.request("PUT", path, &[], Some(body))
+    }
+
     /// Sends a request of any kind.
     pub(crate) fn request(
         &self,
@@ -52,38 +109,95 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, Failure> {
-        let stream = self.connect().map_err(|error| self.no_connection(&error))?;
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+        let (host, prefix, authorization) = match &self.target {
+            Target::Socket(_) => ("localhost", "", ""),
+            Target::Http { authority, prefix, authorization } => {
+                (authority.as_str(), prefix.as_str(), authorization.as_str())
+            }
+        };
+        let mut request = format!(
+            "{method} {prefix}{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{authorization}"
+        );
         for (name, value) in headers {
             let value: String = value.chars().filter(|c| !c.is_control()).collect();
             request.push_str(&format!("{name}: {value}\r\n"));
         }
+        if body.is_some() {
+            request.push_str("Content-Type: application/json\r\n");
+        }
         let body = body.map(ToString::to_string).unwrap_or_default();
         request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
-        exchange(stream, request.as_bytes()).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                Failure::TimedOut("the broker did not answer in time".to_owned())
+        let answer = match &self.target {
+            Target::Socket(data_dir) => {
+                let stream = self.open(data_dir).map_err(|error| no_socket(data_dir, &error))?;
+                exchange(stream, request.as_bytes())
             }
-            _ => Failure::Unavailable(format!("the broker's answer cannot be read: {error}")),
+            Target::Http { authority, .. } => {
+                let stream = self.connect(authority).map_err(|error| no_host(authority, &error))?;
+                exchange(stream, request.as_bytes())
+            }
+        };
+        answer.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                Failure::error(EX_TIMEOUT, "the broker did not answer in time")
+            }
+            _ => Failure::unavailable(format!("the broker's answer cannot be read: {error}")),
         })
     }
 
-    fn connect(&self) -> io::Result<UnixStream> {
-        let folder = File::open(self.data_dir.join("control"))?;
+    fn open(&self, data_dir: &Path) -> io::Result<UnixStream> {
+        let folder = File::open(data_dir.join("control"))?;
         let stream = UnixStream::connect(format!("/proc/self/fd/{}/leveret.sock", folder.as_raw_fd()))?;
-        stream.set_read_timeout(self.timeout)?;
-        stream.set_write_timeout(self.timeout)?;
+        stream.set_read_timeout(self.timeout.get())?;
+        stream.set_write_timeout(self.timeout.get())?;
         Ok(stream)
     }
 
-    fn no_connection(&self, error: &io::Error) -> Failure {
-        let socket = self.data_dir.join("control").join("leveret.sock");
-        Failure::Unavailable(format!(
-            "unable to connect to the broker's control socket {}: {error}\n\nIs the broker running, and is this its \
-             data folder? Give another with --data-dir or LEVERET_DATA_DIR.",
-            socket.display()
-        ))
+    fn connect(&self, authority: &str) -> io::Result<TcpStream> {
+        let wait = self.timeout.get().map_or(CONNECT_TIMEOUT, |timeout| timeout.min(CONNECT_TIMEOUT));
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in authority.to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, wait) {
+                Ok(stream) => {
+                    stream.set_read_timeout(self.timeout.get())?;
+                    stream.set_write_timeout(self.timeout.get())?;
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
+}
+
+fn has_port(authority: &str) -> bool {
+    authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn not_http(url: &str) -> Failure {
+    Failure::unavailable(format!("{url} is not an address that begins with http://"))
+}
+
+fn no_socket(data_dir: &Path, error: &io::Error) -> Failure {
+    let socket = data_dir.join("control").join("leveret.sock");
+    Failure::plain(
+        EX_UNAVAILABLE,
+        format!(
+            "Error: unable to perform an operation: there is no broker at the control socket {}: {error}\n\nIs the \
+             broker running, and is this its data folder? Give another with --data-dir or LEVERET_DATA_DIR, or an \
+             HTTP API with --url, --username and --password.",
+            socket.display()
+        ),
+    )
+}
+
+fn no_host(authority: &str, error: &io::Error) -> Failure {
+    Failure::plain(
+        EX_UNAVAILABLE,
+        format!("Error: unable to perform an operation: there is no HTTP API at {authority}: {error}"),
+    )
 }
 
 /// The body of an answer that is a success.
@@ -91,8 +205,8 @@ pub(crate) fn expect_success(answer: Answer) -> Result<Value, Failure> {
     if (200..300).contains(&answer.status) {
         return Ok(answer.body);
     }
-    let reason = answer.body.get("reason").and_then(Value::as_str).unwrap_or("no reason given");
-    Err(Failure::Unavailable(format!("the broker refused ({}): {reason}", answer.status)))
+    let (status, reason) = (answer.status, answer.reason());
+    Err(Failure::unavailable(format!("the broker refused ({status}): {reason}")))
 }
 
 fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Answer> {
@@ -190,12 +304,37 @@ mod tests {
         assert_eq!(encode("a b+é%"), "a%20b%2B%C3%A9%25");
     }
 
+    fn socket(data_dir: &Path) -> Client {
+        Client::new(&Place { data_dir: data_dir.to_owned(), ..Place::default() }, None).unwrap()
+    }
+
     #[test]
     fn no_broker_says_where_it_was_looked_for() {
         let folder = tempfile::tempdir().unwrap();
-        let client = Client::new(folder.path().to_owned(), None);
-        let failure = client.get("/api/overview").unwrap_err();
-        assert_eq!(failure.exit_code(), 69);
-        assert!(failure.text(&[]).contains("control/leveret.sock"), "{}", failure.text(&[]));
+        let failure = socket(folder.path()).get("/api/overview").unwrap_err();
+        assert_eq!(failure.code, EX_UNAVAILABLE);
+        assert!(failure.text.contains("control/leveret.sock"), "{}", failure.text);
+    }
+
+    #[test]
+    fn addresses() {
+        let cases = [
+            ("http://h", Some(("h:15672", ""))),
+            ("http://h:1/", Some(("h:1", ""))),
+            ("http://u:p@h:1/api", Some(("h:1", ""))),
+            ("http://h/prefix/api/", Some(("h:15672", "/prefix"))),
+            ("http://[::1]", Some(("[::1]:15672", ""))),
+            ("https://h", None),
+            ("h", None),
+        ];
+        for (url, expected) in cases {
+            let place = Place { url: Some(url.to_owned()), ..Place::default() };
+            let client = Client::new(&place, None).ok();
+            let got = client.as_ref().and_then(|client| match &client.target {
+                Target::Http { authority, prefix, .. } => Some((authority.as_str(), prefix.as_str())),
+                Target::Socket(_) => None,
+            });
+            assert_eq!(got, expected, "{url}");
+        }
     }
 }

@@ -20,6 +20,10 @@ enum Source {
     ConnectionPid(&'static str),
     /// The handle of the channel: pointers to its connection's name and its number.
     ChannelPid(&'static str, &'static str),
+    /// A list without items: there are no policies.
+    EmptyList,
+    /// A list with one item: what stands at this pointer.
+    ListOf(&'static str),
     /// RabbitMQ has it, there is nothing to say here.
     Nothing,
 }
@@ -40,6 +44,8 @@ impl Column {
                 }
                 _ => Value::Null,
             },
+            Source::EmptyList => Value::Array(Vec::new()),
+            Source::ListOf(pointer) => Value::Array(vec![at(pointer)]),
             Source::Nothing => Value::Null,
         }
     }
@@ -79,7 +85,7 @@ pub(crate) const QUEUES: &[Column] = &[
     kind("arguments", Kind::Arguments, "/arguments"),
     at("policy", "/policy"),
     nothing("operator_policy"),
-    nothing("effective_policy_definition"),
+    from("effective_policy_definition", Source::EmptyList),
     nothing("pid"),
     from("owner_pid", Source::ConnectionPid("/owner_pid_details/name")),
     at("exclusive", "/exclusive"),
@@ -106,7 +112,7 @@ pub(crate) const QUEUES: &[Column] = &[
     at("state", "/state"),
     at("type", "/type"),
     at("leader", "/node"),
-    kind("members", Kind::Names, "/members"),
+    Column { name: "members", kind: Kind::Names, source: Source::ListOf("/node") },
     kind("online", Kind::Names, "/online"),
 ];
 

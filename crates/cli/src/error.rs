@@ -1,71 +1,82 @@
-//! What can go wrong, what is said about it, and the exit codes (sysexits.h, as rabbitmqctl's).
+//! Why a command did not succeed: rabbitmqctl's texts and exit codes, those of sysexits.h.
 
 use std::io;
 
-use crate::commands::{command_list, usage_of};
+use serde_json::Value;
 
-/// Why a command failed.
+pub(crate) const EX_USAGE: u8 = 64;
+pub(crate) const EX_DATA: u8 = 65;
+pub(crate) const EX_NO_USER: u8 = 67;
+pub(crate) const EX_UNAVAILABLE: u8 = 69;
+pub(crate) const EX_SOFTWARE: u8 = 70;
+pub(crate) const EX_TIMEOUT: u8 = 75;
+
+/// What is wrong with a command line; it is shown with the command's usage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// Unknown option, wrong number of arguments.
+    Usage(String),
+    /// An argument with a value that it cannot have.
+    BadArgument(String),
+    /// The command needs the application, which is stopped.
+    Stopped,
+}
+
+/// Why a command did not succeed.
 #[derive(Debug)]
-pub(crate) enum Failure {
-    /// The arguments make no sense: 64, with the command's usage.
-    Usage { command: String, problem: String },
-    /// A value makes no sense: 65, with the command's usage.
-    BadArgument { command: String, problem: String },
-    /// There is no such command: 64. Empty: none was given.
-    NoCommand(String),
-    /// No such object; the exit code is the command's.
-    NotFound { code: u8, text: String },
-    /// The broker is not there, or refused: 69.
-    Unavailable(String),
-    /// The broker did not answer in time: 75.
-    TimedOut(String),
-    /// The output could not be written: 74.
-    Output(io::Error),
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    /// What is said on standard error, without the last line's end; nothing is said if it is empty.
+    pub(crate) text: String,
+    /// What is said instead if JSON is asked for.
+    pub(crate) json: Option<Value>,
 }
 
 impl Failure {
-    pub(crate) fn usage(command: &str, problem: impl Into<String>) -> Self {
-        Self::Usage { command: command.to_owned(), problem: problem.into() }
+    /// A failure with this text as it is.
+    pub(crate) fn plain(code: u8, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), json: None }
     }
 
-    pub(crate) fn bad_argument(command: &str, problem: impl Into<String>) -> Self {
-        Self::BadArgument { command: command.to_owned(), problem: problem.into() }
+    /// A failure with `Error:` above its text.
+    pub(crate) fn error(code: u8, text: impl AsRef<str>) -> Self {
+        Self::plain(code, format!("Error:\n{}", text.as_ref()))
     }
 
-    /// The process's exit code.
-    pub(crate) fn exit_code(&self) -> u8 {
-        match self {
-            Self::Usage { .. } | Self::NoCommand(_) => 64,
-            Self::BadArgument { .. } => 65,
-            Self::NotFound { code, .. } => *code,
-            Self::Unavailable(_) => 69,
-            Self::TimedOut(_) => 75,
-            // Whoever reads through `head` has seen enough.
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::Output(_) => 74,
-        }
+    /// The same with another face in JSON.
+    pub(crate) fn with_json(self, json: Value) -> Self {
+        Self { json: Some(json), ..self }
     }
 
-    /// What goes to standard error.
-    pub(crate) fn text(&self, given: &[String]) -> String {
-        match self {
-            Self::Usage { command, problem } | Self::BadArgument { command, problem } => format!(
-                "Error (argument validation): {problem}\nArguments given:\n\t{}\n\nUsage\n\n{}\n",
-                given.join(" "),
-                usage_of(command)
+    /// The broker cannot be reached, or gave no answer that can be read.
+    pub(crate) fn unavailable(text: impl AsRef<str>) -> Self {
+        Self::error(EX_UNAVAILABLE, text)
+    }
+
+    /// A command line that is wrong: `usage` is the command's usage line.
+    pub(crate) fn wrong(problem: &Problem, given: &[String], usage: &str) -> Self {
+        let (code, text) = match problem {
+            Problem::Usage(text) => (EX_USAGE, format!("Error (argument validation): {text}")),
+            Problem::BadArgument(text) => (EX_DATA, format!("Error (argument validation): {text}")),
+            Problem::Stopped => (
+                EX_USAGE,
+                "Error: this command requires the 'rabbit' app to be running on the target node. Start it with \
+                 'rabbitmqctl start_app'."
+                    .to_owned(),
             ),
-            Self::NoCommand(command) if command.is_empty() => command_list(),
-            Self::NoCommand(command) => format!("\nCommand '{command}' not found. \n{}", command_list()),
-            Self::NotFound { text, .. } => format!("{text}\n"),
-            Self::Unavailable(text) | Self::TimedOut(text) => format!("Error:\n{text}\n"),
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => String::new(),
-            Self::Output(error) => format!("Error:\n{error}\n"),
-        }
+        };
+        Self::plain(code, format!("{text}\nArguments given:\n\t{}\n\nUsage\n\n{usage}", given.join(" ")))
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Output(error)
+        // Whoever read the output has gone, and wants no more.
+        let text = if error.kind() == io::ErrorKind::BrokenPipe {
+            String::new()
+        } else {
+            format!("Error:\n{error}")
+        };
+        Self::plain(EX_UNAVAILABLE, text)
     }
 }

@@ -1,29 +1,28 @@
-//! The binary `leveretctl`: rabbitmqctl's commands over Leveret's control socket.
+//! The binary `leveretctl`: RabbitMQ's command-line tools for Leveret, over its control socket or its HTTP API.
 //!
 //! Speaks HTTP with the management API's routes and knows nothing of the broker's insides. Commands, columns, output
-//! and exit codes are rabbitmqctl's, so that scripts go on working.
+//! and exit codes are those of `rabbitmqctl`, `rabbitmq-diagnostics` and the others, so that scripts go on working;
+//! called by one of those names it has that tool's commands.
 
 mod args;
 mod client;
 mod columns;
 mod commands;
 mod error;
-mod lists;
 mod output;
+mod pretty;
+mod program;
 mod status;
 mod term;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
+use program::Program;
+
 fn main() -> ExitCode {
-    let given: Vec<String> = std::env::args().skip(1).collect();
-    let code = match commands::run(&given, &mut std::io::stdout().lock()) {
-        Ok(()) => 0,
-        Err(failure) => {
-            let _ = std::io::stderr().write_all(failure.text(&given).as_bytes());
-            failure.exit_code()
-        }
-    };
-    ExitCode::from(code)
+    let mut given = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let program = Program::from_path(given.next().as_deref());
+    let given: Vec<String> = given.collect();
+    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+    ExitCode::from(commands::run(program, &given, &mut out, &mut err))
 }

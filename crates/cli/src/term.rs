@@ -50,6 +50,57 @@ pub(crate) fn json_cell(value: &Value, kind: Kind) -> Value {
     }
 }
 
+/// A cell of a table in boxes, where lists have no brackets and arguments and addresses stand as Erlang's own terms.
+pub(crate) fn pretty_cell(value: &Value, kind: Kind) -> String {
+    match (kind, value) {
+        (Kind::Arguments, Value::Array(pairs)) => pairs.iter().map(typed_pair).collect(),
+        (Kind::Names, Value::Array(names)) => names.iter().map(plain).collect(),
+        (Kind::Address, Value::String(text)) => match text.parse() {
+            Ok(std::net::IpAddr::V4(address)) => tuple(&address.octets().map(|part| part.to_string())),
+            Ok(std::net::IpAddr::V6(address)) => tuple(&address.segments().map(|part| part.to_string())),
+            Err(_) => text.clone(),
+        },
+        (_, value) => table_cell(value, kind),
+    }
+}
+
+fn tuple(parts: &[String]) -> String {
+    format!("{{{}}}", parts.join(","))
+}
+
+/// `["k", "longstr", "v"]` as `{<<"k">>,longstr,<<"v">>}`.
+fn typed_pair(value: &Value) -> String {
+    let part = |index| value.get(index).unwrap_or(&Value::Null);
+    let name = part(1).as_str().unwrap_or_default();
+    tuple(&[binary(part(0)), name.to_owned(), typed(name, part(2))])
+}
+
+fn typed(type_name: &str, value: &Value) -> String {
+    match (type_name, value) {
+        ("table", Value::Array(pairs)) => {
+            format!("[{}]", pairs.iter().map(typed_pair).collect::<Vec<_>>().join(","))
+        }
+        ("array", Value::Array(values)) => {
+            let item = |value: &Value| {
+                let name = value.get(0).and_then(Value::as_str).unwrap_or_default();
+                tuple(&[name.to_owned(), typed(name, value.get(1).unwrap_or(&Value::Null))])
+            };
+            format!("[{}]", values.iter().map(item).collect::<Vec<_>>().join(","))
+        }
+        ("void", _) => "undefined".to_owned(),
+        (_, Value::String(_)) => binary(value),
+        (_, value) => value.to_string(),
+    }
+}
+
+/// Erlang shows a binary's bytes as characters of Latin-1, each.
+fn binary(value: &Value) -> String {
+    let shown = Value::from(plain(value)).to_string();
+    let inner = shown.trim_start_matches('"').strip_suffix('"').unwrap_or_default();
+    let inner: String = inner.bytes().map(char::from).collect();
+    format!("<<\"{inner}\">>")
+}
+
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -8,6 +8,7 @@
 
 mod arguments;
 mod crash;
+mod ctl;
 mod definitions;
 mod durability;
 mod heartbeat;

@@ -1,0 +1,50 @@
+//! What is asked of the command line, a module a subject.
+
+mod app;
+mod clients;
+mod definitions;
+mod node;
+mod queues;
+mod topology;
+mod usage;
+mod users;
+mod vhosts;
+
+use super::Scenario;
+
+pub(super) const ALL: &[Scenario] = &[
+    ("app", app::stop_and_start),
+    ("clients: lists", clients::lists),
+    ("clients: close", clients::close),
+    ("definitions", definitions::definitions),
+    ("node: checks", node::checks),
+    ("node: limits", node::limits),
+    ("node: other tools", node::other_tools),
+    ("node: status", node::status),
+    ("queues: change", queues::change),
+    ("queues: lists", queues::lists),
+    ("topology", topology::lists),
+    ("usage: arguments", usage::arguments),
+    ("usage: help", usage::help),
+    ("usage: options", usage::options),
+    ("users", users::users),
+    ("users: permissions", users::permissions),
+    ("vhosts", vhosts::vhosts),
+    // The last: the node is gone after it.
+    ("stop", app::stop),
+];
+
+/// Those that ask nothing of the process itself.
+pub(super) const ALSO_OVER_HTTP: &[Scenario] = &[
+    ("clients: lists", clients::lists),
+    ("clients: close", clients::close),
+    ("definitions", definitions::definitions),
+    ("node: checks", node::checks),
+    ("node: limits", node::limits),
+    ("queues: change", queues::change),
+    ("queues: lists", queues::lists),
+    ("topology", topology::lists),
+    ("users", users::users),
+    ("users: permissions", users::permissions),
+    ("vhosts", vhosts::vhosts),
+];
