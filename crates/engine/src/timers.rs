@@ -12,6 +12,9 @@ use crate::broker::Broker;
 use crate::queue::{QueueRef, WeakQueue};
 use crate::seams::{Registry, Seams, Shared};
 
+/// So many due queues are taken at once: whoever sets a deadline waits meanwhile.
+const DUE_AT_ONCE: usize = 1024;
+
 impl<S: Seams> Broker<S> {
     /// The start of service for every queue.
     pub(crate) fn begin(&self) {
@@ -33,7 +36,8 @@ impl<S: Seams> Broker<S> {
         self.timers.with(|timers| timers.next()).map(UnixMillis)
     }
 
-    /// Calls the queues that are due: messages expire, unused queues go. The caller holds no lock.
+    /// Calls the queues that are due: messages expire, unused queues go. Where very many are due it calls some of them,
+    /// and the next deadline is over already. The caller holds no lock.
     pub fn tick(&self) {
         let now_ms = (self.clock.steady)().0;
         for queue in self.timers.with(|timers| timers.take_due(now_ms)) {
@@ -87,10 +91,11 @@ impl<S: Seams> Timers<S> {
         self.by_deadline.first_key_value().map(|((deadline, _), _)| *deadline)
     }
 
-    /// Takes the queues out that are due.
+    /// Takes queues out that are due.
     pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<QueueRef<S>> {
         let mut due = Vec::new();
-        while let Some(first) = self.by_deadline.first_entry()
+        while due.len() < DUE_AT_ONCE
+            && let Some(first) = self.by_deadline.first_entry()
             && first.key().0 <= now_ms
         {
             due.extend(first.remove().upgrade());

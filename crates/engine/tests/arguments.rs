@@ -6,6 +6,7 @@ mod harness;
 
 use harness::Argument::{Flag, Number, Text};
 use harness::{Client, World, publish_with};
+use leveret_engine::Registry;
 use leveret_protocol::amqp::confirm;
 
 const DLX: &str = "x-dead-letter-exchange";
@@ -132,6 +133,29 @@ fn dead_letters_wait_while_the_log_is_behind() {
 }
 
 #[test]
+fn wherever_a_log_that_is_behind_stops_a_backlog_it_goes_on() {
+    const MESSAGES: u64 = 5000;
+    for limit in (1..50).map(|step| step * 40_000) {
+        let mut world = World::new();
+        let mut client = opened(&world);
+        client.declare_with(1, "q", &[("x-message-ttl", Number(50)), (DLX, Text("")), (KEY, Text("dlq"))]);
+        client.declare_with(1, "dlq", &[]);
+        for number in 0..MESSAGES {
+            client.publish(1, "", "q", number.to_string().as_bytes());
+        }
+        drop(client);
+        world.sync();
+        world.set_log_backlog(limit);
+        world.pass(50);
+        for _ in 0..MESSAGES {
+            world.sync();
+            world.pass(20);
+        }
+        assert_eq!((world.counts("q"), world.counts("dlq")), (Some((0, 0)), Some((MESSAGES, 0))), "{limit}");
+    }
+}
+
+#[test]
 fn a_refusal_by_one_queue_of_several_is_a_nack() {
     let world = World::new();
     let mut client = opened(&world);
@@ -228,4 +252,21 @@ fn the_active_consumer_is_followed_by_the_next() {
     assert!(!second.frames().iter().any(|frame| frame.contains("deliver")), "it waits");
     drop(first);
     assert_eq!(second.frames(), ["1 deliver second 1 again", "1 deliver second 2 again"]);
+}
+
+#[test]
+fn very_many_queues_that_are_due_at_once_go_bit_by_bit() {
+    const QUEUES: usize = 3000;
+    let world = World::new();
+    let mut client = world.client();
+    client.open(1);
+    for number in 0..QUEUES {
+        client.declare_with(1, &format!("q{number}"), &[("x-expires", Number(100))]);
+    }
+    world.step_clock(100);
+    world.broker.tick();
+    let left = || world.broker.vhosts.find("/").unwrap().queues().len();
+    assert!((1..QUEUES).contains(&left()), "{} are left", left());
+    world.pass(0);
+    assert_eq!(left(), 0);
 }

@@ -236,6 +236,8 @@ impl ConnectionTask {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
+            // One that goes on sending must not keep others from their turn.
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -167,10 +167,11 @@ impl<S: Seams> QueueCell<S> {
         self.given_up.drain(..most).collect()
     }
 
-    /// Ends the claim with messages left, since the log must catch up first: the queue's timer goes on with them.
+    /// Ends the claim with messages left, since the log must catch up first: the queue's timer goes on with them, and
+    /// with the expiry that has paused for those moved last.
     pub(crate) fn pause_moving(&mut self, around: &Around<'_, S>) -> Vec<GivenUp> {
         self.is_being_moved = false;
-        if !self.given_up.is_empty() {
+        if !self.given_up.is_empty() || self.is_due(around) {
             self.call_by(around, around.now_ms().saturating_add(PAUSE_MS));
         }
         Vec::new()

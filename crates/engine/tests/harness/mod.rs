@@ -272,6 +272,16 @@ impl World {
         Self { broker, clock, first_start, disk, dir: Some(dir) }
     }
 
+    /// Lets time go by with no look at what is due.
+    pub(crate) fn step_clock(&self, ms: u64) {
+        self.clock.0.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// So many bytes may wait for the log. Only while there are no clients.
+    pub(crate) fn set_log_backlog(&mut self, bytes: usize) {
+        Arc::get_mut(&mut self.broker).expect("nobody else holds it").settings.log_backlog_bytes = bytes;
+    }
+
     /// Lets time go by, and calls the queues that are due as the shell's timer does.
     pub(crate) fn pass(&self, ms: u64) {
         self.clock.0.fetch_add(ms, Ordering::Relaxed);
