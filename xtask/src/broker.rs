@@ -93,7 +93,11 @@ impl Broker {
 
     /// Where clients find it.
     pub(crate) fn site(&self) -> Site {
-        Site { url: format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port), tls_port: self.tls_port }
+        Site {
+            url: format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port),
+            tls_port: self.tls_port,
+            data_dir: Some(self.folder.join("data")),
+        }
     }
 
     /// Whether the process is still there; a broker that ended by itself is a failure whatever the suite says.

@@ -4,6 +4,7 @@ mod certificates;
 mod ours;
 mod published;
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(crate) struct Site {
     pub(crate) url: String,
     /// The port of AMQP over TLS, if it listens there.
     pub(crate) tls_port: Option<u16>,
+    /// Its data folder, by which leveretctl finds it, if it is ours.
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 impl Site {
@@ -125,7 +128,7 @@ impl Suite {
     pub(crate) fn run(&self, url: Option<&str>) -> Tally {
         println!("\n=== {}", self.title);
         let tally = match url {
-            Some(url) => self.counted(&Site { url: url.to_owned(), tls_port: None }),
+            Some(url) => self.counted(&Site { url: url.to_owned(), tls_port: None, data_dir: None }),
             None => self.on_own_broker(),
         };
         match tally {
@@ -192,7 +195,7 @@ mod tests {
             ("nothing", Err("nothing is no AMQP address".to_owned())),
         ];
         for (url, expected) in cases {
-            let site = Site { url: url.to_owned(), tls_port: None };
+            let site = Site { url: url.to_owned(), tls_port: None, data_dir: None };
             assert_eq!(site.host_and_port(), expected, "{url}");
         }
     }
