@@ -91,6 +91,21 @@ impl Broker {
         }
     }
 
+    /// A folder of its own, with its data in it.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its data.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Its AMQP port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where clients find it.
     pub(crate) fn site(&self) -> Site {
         Site {

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::broker::Broker;
+use crate::ctl_cost;
 use crate::process::{cargo, on_path, run, run_reading, target_dir};
 use crate::suites::SUITES;
 use crate::tally::Tally;
@@ -25,6 +26,7 @@ const STEPS: &[Step] = &[
     ("fuzz-check", fuzz_check),
     ("crash", crash),
     ("suites", suites),
+    ("ctl-cost", ctl_cost::measure),
     ("image", image),
     ("doc", doc),
     ("deny", deny),

@@ -154,6 +154,7 @@ fn check_tools(container: &Container) -> Result<(), Failure> {
         &["rabbitmqctl", "-q", "status"][..],
         &["rabbitmqctl", "-q", "list_queues", "-p", "shop", "name", "messages"],
         &["leveretctl", "-q", "list_users"],
+        &["rabbitmq-diagnostics", "-q", "check_running"],
     ] {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         container.exec(&words)?;
