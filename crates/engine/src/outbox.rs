@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
+use foldhash::fast::RandomState;
 use leveret_core::BrokerError;
 use leveret_core::deliveries::{Deliveries, OriginId};
 use leveret_core::message::{Body, SharedBody};
@@ -196,7 +197,7 @@ pub struct Outbox<S: Seams> {
     /// Bytes for the socket.
     pub out: OutBuffer,
     /// Deliveries by channel.
-    pub channels: HashMap<u16, Deliveries<QueueRef<S>>>,
+    pub channels: HashMap<u16, Deliveries<QueueRef<S>>, RandomState>,
     /// Consumers passed over because the buffer was full.
     pub stalled: Vec<(QueueRef<S>, ConsumerKey)>,
     /// For the connection's task.
@@ -214,7 +215,7 @@ impl<S: Seams> Outbox<S> {
     pub fn new() -> Self {
         Self {
             out: OutBuffer::default(),
-            channels: HashMap::new(),
+            channels: HashMap::default(),
             stalled: Vec::new(),
             notices: Vec::new(),
             frame_max: leveret_core::limits::FRAME_MIN_BYTES,

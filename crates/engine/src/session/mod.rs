@@ -23,6 +23,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use foldhash::fast::RandomState;
 use leveret_core::BrokerError;
 use leveret_core::access::sasl::Origin;
 use leveret_core::channel::Channel;
@@ -159,7 +160,7 @@ pub struct Session<S: Seams> {
     entry: Arc<ConnectionEntry<S>>,
     user: Option<UserName>,
     vhost: Option<Arc<Vhost<S>>>,
-    channels: HashMap<u16, SessionChannel<S>>,
+    channels: HashMap<u16, SessionChannel<S>, RandomState>,
     /// Channels whose confirms or replies wait for the log.
     waiting: Vec<u16>,
     waits_until: Option<Position>,
@@ -197,7 +198,7 @@ impl<S: Seams> Session<S> {
             entry,
             user: None,
             vhost: None,
-            channels: HashMap::new(),
+            channels: HashMap::default(),
             waiting: Vec::new(),
             waits_until: None,
             catches_up_at: None,

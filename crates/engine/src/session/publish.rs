@@ -33,8 +33,8 @@ use crate::queue::QueueRef;
 use crate::route::{Route, RouteCache, Routing};
 use crate::seams::{Log, Seams};
 
-/// At most this many messages in one batch: what waits behind them gets its turn.
-const BATCH_MESSAGES: usize = 4096;
+/// At most this many messages in one batch: its items fit the cache, and what waits behind them gets its turn.
+const BATCH_MESSAGES: usize = 512;
 
 /// Lists of items that are kept for the next batch: enough for most, little after one large fan-out.
 const SPARE_LISTS: usize = 16;
