@@ -476,7 +476,8 @@ pub(super) const KEYS: &[Key] = &[
             if !matches!(v, "classic" | "quorum") {
                 return Err(refuse(v, "`classic` or `quorum`"));
             }
-            c.default_queue_type = v.to_owned();
+            // Virtual hosts keep classic as nothing.
+            c.default_queue_type = if v == "classic" { String::new() } else { v.to_owned() };
             Ok(())
         },
     ),
