@@ -45,6 +45,7 @@ pub struct Broker {
     options: Options,
     amqp: SocketAddr,
     http: SocketAddr,
+    prometheus: SocketAddr,
 }
 
 impl Broker {
@@ -81,6 +82,7 @@ impl Broker {
             options,
             amqp: local(process::free_port()),
             http: local(process::free_port()),
+            prometheus: local(process::free_port()),
         }
     }
 
@@ -117,7 +119,7 @@ impl Broker {
         // Ports of its own: it must fail for its data folder and for nothing else.
         let mut command = self.command(data_dir, local(process::free_port()), local(process::free_port()));
         let file = File::create(&log).expect("a log file");
-        command.stderr(file.try_clone().expect("the same file"));
+        command.stderr(file.try_clone().expect("the same file")).env("LEVERET_PROMETHEUS", "127.0.0.1:0");
         let mut child = command.stdout(file).spawn().expect("the broker");
         let status = until("the other broker ends", PATIENCE, || child.try_wait().expect("its status"));
         (status, fs::read_to_string(&log).unwrap_or_default())
@@ -141,6 +143,7 @@ impl Broker {
             .stderr(log.try_clone().expect("the same file"))
             .stdout(log)
             .env_remove("LEVERET_DATA_DIR")
+            .env("LEVERET_PROMETHEUS", self.prometheus.to_string())
             .envs(self.options.environment.iter().cloned())
             .arg("--data-dir")
             .arg(data_dir)
@@ -164,6 +167,12 @@ impl Broker {
     #[must_use]
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// The listener for Prometheus.
+    #[must_use]
+    pub fn prometheus(&self) -> SocketAddr {
+        self.prometheus
     }
 
     /// The data folder.

@@ -77,6 +77,7 @@ impl Broker {
             Port::Free => {
                 command.args(["--amqp", &format!("127.0.0.1:{amqp}")]);
                 command.args(["--http", &format!("127.0.0.1:{http}")]);
+                command.env("LEVERET_PROMETHEUS", "127.0.0.1:0");
                 amqp
             }
         };

@@ -5,6 +5,7 @@
 
 mod access;
 mod parameters;
+mod stats;
 mod topology;
 
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ pub use access::{
     VhostSettings,
 };
 pub use parameters::{GlobalParameterView, ParameterAdmin, ParameterView, PolicyView};
+pub use stats::{BrokerStats, Churn, ConnectionStats, QueueStats};
 pub use topology::{
     AckMode, Acting, BindingSpec, ExchangeSpec, GetExtent, MessageProperties, MessageView, NewMessage,
     PROPERTY_NAMES, PropertyValue, QueueSpec, TopologyAdmin,
@@ -110,6 +112,8 @@ pub struct QueueView {
     pub consumers: u64,
     /// The tag of its exclusive consumer.
     pub exclusive_consumer_tag: Option<String>,
+    /// What happened in it since the start.
+    pub stats: QueueStats,
 }
 
 /// One exchange.
@@ -543,6 +547,14 @@ pub trait Admin: AccessAdmin + TopologyAdmin + ParameterAdmin {
     fn settings(&self) -> Vec<(String, String)> {
         Vec::new()
     }
+
+    /// Time since the start, in milliseconds; cheap.
+    fn uptime_ms(&self) -> u64 {
+        self.node_status().uptime_ms
+    }
+
+    /// What happened since the start.
+    fn stats(&self) -> BrokerStats;
 
     /// What ran short; cheap, for health checks.
     fn alarms(&self) -> Vec<Alarm>;

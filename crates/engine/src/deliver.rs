@@ -18,6 +18,15 @@ use crate::shown;
 /// Backlogs up to this many messages are dealt out one by one, as RabbitMQ does; deeper ones in larger turns.
 const DEAL_SINGLY: u64 = 64;
 
+/// What consumers took.
+#[derive(Default)]
+struct Served {
+    /// What needs no ack, and the log must hear of.
+    settled: SeqRanges,
+    /// Messages that were out before.
+    redelivered: u64,
+}
+
 /// How a consumer's turn ended.
 enum Turn {
     /// It took its share.
@@ -35,7 +44,7 @@ impl<S: Seams> QueueCell<S> {
         if self.contents.totals().unacked == 0 {
             self.consumers.displace_idle();
         }
-        let mut settled = SeqRanges::default();
+        let mut served = Served::default();
         let mut now_ms = None;
         while self.contents.totals().ready > 0 {
             if self.contents.is_timed() {
@@ -46,20 +55,26 @@ impl<S: Seams> QueueCell<S> {
                 }
             }
             let Some((key, consumer)) = self.consumers.next_ready() else { break };
-            let share = share(self.contents.totals().ready, self.consumers.ready());
+            let ready = self.contents.totals().ready;
+            let share = share(ready, self.consumers.ready());
             let handle = &consumer.handle;
             let contents = &mut self.contents;
             let turn = handle.outbox.write(|outbox| {
                 let taker = Taker { key, handle, outbox };
-                take_turn(contents, around.queue, taker, (share, now_ms), &mut settled)
+                take_turn(contents, around.queue, taker, (share, now_ms), &mut served)
             });
+            let taken = ready - self.contents.totals().ready;
+            let count =
+                if handle.no_ack { &mut self.stats.delivered_no_ack } else { &mut self.stats.delivered };
+            *count += taken;
             match turn {
                 Turn::Over => self.consumers.end_turn(key),
                 Turn::Parked => self.consumers.park(key),
                 Turn::Gone => _ = self.consumers.remove(key),
             }
         }
-        self.log_settled(around.log, None, &settled, SettleReason::Acknowledged);
+        self.stats.redelivered += served.redelivered;
+        self.log_settled(around.log, None, &served.settled, SettleReason::Acknowledged);
         if self.contents.is_timed() {
             self.expire(around, now_ms.unwrap_or_else(|| around.now_ms()));
             self.arm(around);
@@ -89,7 +104,7 @@ fn take_turn<S: Seams>(
     queue: &QueueRef<S>,
     taker: Taker<'_, S>,
     (share, now_ms): (usize, Option<u64>),
-    settled: &mut SeqRanges,
+    served: &mut Served,
 ) -> Turn {
     let Taker { key, handle, outbox } = taker;
     if outbox.closed {
@@ -115,6 +130,7 @@ fn take_turn<S: Seams>(
         }
         let Some(entry) = contents.take() else { break };
         let tag = deliveries.deliver(handle.origin, entry.seq(), handle.no_ack);
+        served.redelivered += u64::from(entry.is_redelivered());
         let message = contents.message(&entry);
         let deliver = Deliver {
             consumer_tag: handle.tag.as_bytes(),
@@ -131,7 +147,7 @@ fn take_turn<S: Seams>(
         out.push_body(channel, *frame_max, message.body);
         if handle.no_ack {
             if entry.is_logged() {
-                settled.push(entry.seq());
+                served.settled.push(entry.seq());
             }
             contents.discard(&entry);
         } else {

@@ -20,6 +20,7 @@ mod route;
 pub mod seams;
 pub mod session;
 pub mod shown;
+pub mod stats;
 mod timers;
 pub mod vhost;
 

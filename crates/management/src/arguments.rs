@@ -105,6 +105,12 @@ impl Object {
         self
     }
 
+    /// Adds the fields of another object, in place of its own.
+    pub(crate) fn merge(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
     /// Adds a field if its value is known.
     pub(crate) fn known(self, key: &str, value: Option<impl Into<Value>>) -> Self {
         match value {

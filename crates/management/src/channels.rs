@@ -74,7 +74,8 @@ fn channel_json(view: &ChannelView, node: &str) -> Object {
         .set("acks_uncommitted", view.acks_uncommitted)
 }
 
-fn channel_name(channel: &ChannelRef) -> String {
+/// The name that lists show.
+pub(crate) fn channel_name(channel: &ChannelRef) -> String {
     format!("{} ({})", channel.peer.connection_name, channel.number)
 }
 

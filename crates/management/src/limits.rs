@@ -7,6 +7,9 @@ pub(crate) const BODY_BYTES: usize = 10_000_000;
 /// take together; others wait their turn.
 pub(crate) const CONCURRENT_REQUESTS: usize = 16;
 
+/// Pages of metrics written at the same time; others wait their turn.
+pub(crate) const CONCURRENT_SCRAPES: usize = 2;
+
 /// The page size when none is asked for (RabbitMQ's).
 pub(crate) const PAGE_ITEMS_DEFAULT: usize = 100;
 

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::control::settings_json;
 use crate::limits::CONCURRENT_REQUESTS;
+use crate::rates::Rates;
 use crate::service::{Face, Service, json_response};
 
 /// The process around the application. The calls may wait, so callers run them outside an async scheduler's own
@@ -42,12 +43,12 @@ pub trait Node: Send + Sync {
 /// The HTTP API for whoever can open the control socket.
 pub fn node_router(node: Arc<dyn Node>) -> axum::Router {
     let permits = Arc::new(Semaphore::new(CONCURRENT_REQUESTS));
-    axum::Router::new().fallback(handle).with_state((node, permits))
+    axum::Router::new().fallback(handle).with_state((node, permits, Arc::default()))
 }
 
-type Shared = (Arc<dyn Node>, Arc<Semaphore>);
+type Shared = (Arc<dyn Node>, Arc<Semaphore>, Arc<Rates>);
 
-async fn handle(State((node, permits)): State<Shared>, request: Request) -> Response {
+async fn handle(State((node, permits, rates)): State<Shared>, request: Request) -> Response {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/api/leveret/node") => json_response(StatusCode::OK, &node_json(&*node)),
         (&Method::GET, "/api/leveret/environment") => {
@@ -59,7 +60,7 @@ async fn handle(State((node, permits)): State<Shared>, request: Request) -> Resp
             node.request_stop();
             json_response(StatusCode::OK, &node_json(&*node))
         }
-        _ => forward(&*node, permits, request).await,
+        _ => forward(&*node, permits, rates, request).await,
     }
 }
 
@@ -77,12 +78,17 @@ async fn set_running(node: Arc<dyn Node>, run: bool) -> Response {
     }
 }
 
-async fn forward(node: &dyn Node, permits: Arc<Semaphore>, request: Request<Body>) -> Response {
+async fn forward(
+    node: &dyn Node,
+    permits: Arc<Semaphore>,
+    rates: Arc<Rates>,
+    request: Request<Body>,
+) -> Response {
     let Some(admin) = node.admin() else {
         return unavailable("application_stopped", "the application is stopped");
     };
     let (parts, body) = request.into_parts();
-    Service { admin, face: Face::Control, permits }.respond(parts, body, None).await
+    Service { admin, face: Face::Control, permits, rates }.respond(parts, body, None).await
 }
 
 fn unavailable(error: &str, reason: &str) -> Response {

@@ -44,7 +44,7 @@ fn node_json(node: &NodeStatus) -> Value {
         .set("os_pid", node.os_pid.to_string())
         .set("uptime", node.uptime_ms)
         .set("processors", node.processors)
-        .set("rates_mode", "none")
+        .set("rates_mode", "basic")
         .set("mem_used", node.mem_used)
         .set("mem_limit", node.mem_limit)
         .set("mem_alarm", node.alarms.contains(&Alarm::Memory))

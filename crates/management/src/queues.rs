@@ -9,6 +9,7 @@ use crate::connections::peer_json;
 use crate::consumers::consumer_json;
 use crate::error::ApiError;
 use crate::list::{list, single};
+use crate::message_stats;
 use crate::request::Request;
 use crate::routes::Answer;
 
@@ -31,7 +32,10 @@ fn list_queues(request: &Request<'_>, vhost: Option<&str>) -> Result<Answer, Api
     queues.sort_by(|left, right| (&left.vhost, &left.name).cmp(&(&right.vhost, &right.name)));
     let node = request.admin.node_name();
     let style = request.argument_style();
-    let items = queues.iter().map(|queue| queue_json(queue, &node, style).into()).collect();
+    let now_ms = request.admin.uptime_ms();
+    let shown =
+        |queue: &QueueView| with_rates(queue_json(queue, &node, style), request, queue, now_ms).into();
+    let items = queues.iter().map(shown).collect();
     Ok(Answer::Ok(list(request, items)?))
 }
 
@@ -48,6 +52,7 @@ pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
         .map(|consumer| consumer_json(consumer, &node, style))
         .collect();
     let object = queue_json(&queue, &node, style).set("consumer_details", consumers);
+    let object = with_rates(object, request, &queue, request.admin.uptime_ms());
     Ok(Answer::Ok(single(request, object)))
 }
 
@@ -93,6 +98,20 @@ pub(crate) fn actions(request: &Request<'_>) -> Result<Answer, ApiError> {
     }
     let [action] = required(&request.body, ["action"])?;
     Err(ApiError::bad_request(json!(["unknown", action])))
+}
+
+/// Adds how fast the queue moves.
+fn with_rates(object: Object, request: &Request<'_>, queue: &QueueView, now_ms: u64) -> Object {
+    let whose = format!("queue/{}/{}", queue.vhost.len(), queue.vhost) + "/" + &queue.name;
+    let (ready, unacknowledged) = (queue.messages_ready, queue.messages_unacknowledged);
+    let lengths = [
+        ("messages", ready.saturating_add(unacknowledged)),
+        ("messages_ready", ready),
+        ("messages_unacknowledged", unacknowledged),
+    ];
+    let object = object.merge(request.rates.object(&format!("lengths/{whose}"), now_ms, &lengths));
+    let stats = message_stats::of_queues(request.rates, &whose, now_ms, &queue.stats);
+    object.known("message_stats", stats)
 }
 
 fn queue_json(queue: &QueueView, node: &str, style: ArgumentStyle) -> Object {

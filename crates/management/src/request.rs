@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::arguments::ArgumentStyle;
 use crate::error::ApiError;
+use crate::rates::Rates;
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -97,6 +98,8 @@ impl Caller {
 pub(crate) struct Request<'a> {
     /// The broker.
     pub(crate) admin: &'a dyn Admin,
+    /// What was seen of counts before.
+    pub(crate) rates: &'a Rates,
     /// Who asks; the route's right is checked already.
     pub(crate) caller: Caller,
     /// The variable parts of the path, decoded, in order.

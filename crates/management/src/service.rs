@@ -16,6 +16,7 @@ use crate::auth::{Access, authorise, log_in};
 use crate::body;
 use crate::error::ApiError;
 use crate::limits::{BODY_BYTES, CONCURRENT_REQUESTS};
+use crate::rates::Rates;
 use crate::request::{Caller, Request, parse_query};
 use crate::routes::{Answer, Form, Found, Route, find};
 
@@ -35,6 +36,7 @@ pub(crate) struct Service {
     pub(crate) face: Face,
     /// Requests that are worked on at once.
     pub(crate) permits: Arc<Semaphore>,
+    pub(crate) rates: Arc<Rates>,
 }
 
 /// The whole HTTP API on one face.
@@ -50,7 +52,7 @@ async fn handle(State(service): State<Service>, request: axum::extract::Request)
 
 impl Service {
     pub(crate) fn new(admin: Arc<dyn Admin>, face: Face) -> Self {
-        Self { admin, face, permits: Arc::new(Semaphore::new(CONCURRENT_REQUESTS)) }
+        Self { admin, face, permits: Arc::new(Semaphore::new(CONCURRENT_REQUESTS)), rates: Arc::default() }
     }
 
     /// Answers one request.
@@ -115,12 +117,13 @@ impl Service {
             Form::RawJson => (Value::Null, raw_body),
             Form::Any | Form::JsonOnly => (body::parse(&raw_body)?, Bytes::new()),
         };
-        let admin = Arc::clone(&self.admin);
+        let (admin, rates) = (Arc::clone(&self.admin), Arc::clone(&self.rates));
         self.blocking(move || {
             let reason = parts.headers.get("x-reason");
             let reason = reason.and_then(|reason| reason.to_str().ok()).map(str::to_owned);
             let query = parse_query(parts.uri.query().unwrap_or_default());
-            let request = Request { admin: &*admin, caller, path, query, body, raw_body, reason };
+            let request =
+                Request { admin: &*admin, rates: &rates, caller, path, query, body, raw_body, reason };
             Ok(match (route.handler)(&request)? {
                 Answer::Ok(value) => json_response(StatusCode::OK, &value),
                 Answer::Download(value, name) => download(&value, &name),

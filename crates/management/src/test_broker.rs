@@ -51,6 +51,7 @@ fn queue(vhost: &str, name: &str, queue_type: &'static str, ready: u64) -> Queue
         messages_persistent: None,
         consumers: 1,
         exclusive_consumer_tag: None,
+        stats: QueueStats { published: ready + 1, delivered: 1, ..QueueStats::default() },
     }
 }
 
@@ -176,6 +177,11 @@ impl Admin for TestBroker {
             alarms: self.alarms.clone(),
             totals: ObjectTotals { connections: 2, queues: 3, messages_ready: 12, ..ObjectTotals::default() },
         }
+    }
+
+    fn stats(&self) -> BrokerStats {
+        let classic = QueueStats { published: 11, delivered: 3, ..QueueStats::default() };
+        BrokerStats { classic, ..BrokerStats::default() }
     }
 
     fn alarms(&self) -> Vec<Alarm> {

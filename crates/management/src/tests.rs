@@ -199,13 +199,22 @@ fn connections_are_closed_by_their_user_or_an_administrator() {
 #[test]
 fn queue_shapes() {
     let reply = Call::get("queues/%2F/q2").send().json;
+    let message_stats = json!({
+        "publish": 4, "publish_details": {"rate": 0.0}, "deliver": 1, "deliver_details": {"rate": 0.0},
+        "deliver_no_ack": 0, "deliver_no_ack_details": {"rate": 0.0}, "get": 0, "get_details": {"rate": 0.0},
+        "get_no_ack": 0, "get_no_ack_details": {"rate": 0.0}, "get_empty": 0, "get_empty_details": {"rate": 0.0},
+        "deliver_get": 1, "deliver_get_details": {"rate": 0.0}, "redeliver": 0,
+        "redeliver_details": {"rate": 0.0}, "ack": 0, "ack_details": {"rate": 0.0},
+    });
     let expected = json!({
         "name": "q2", "vhost": "/", "type": "quorum", "durable": true, "auto_delete": false, "exclusive": false,
         "arguments": {"x-max-length": 10}, "node": "leveret@host", "state": "running", "policy": null,
         "messages": 4, "messages_ready": 3, "messages_unacknowledged": 1, "message_bytes": 20,
         "message_bytes_ready": 15, "message_bytes_unacknowledged": 5, "consumers": 1,
         "exclusive_consumer_tag": null, "leader": "leveret@host", "members": ["leveret@host"],
-        "online": ["leveret@host"], "consumer_details": [],
+        "online": ["leveret@host"], "consumer_details": [], "messages_details": {"rate": 0.0},
+        "messages_ready_details": {"rate": 0.0}, "messages_unacknowledged_details": {"rate": 0.0},
+        "message_stats": message_stats,
     });
     assert_eq!(reply, expected);
     let q1 = Call::get("queues/%2F/q1").send().json;

@@ -1,6 +1,6 @@
 //! `/api/vhosts`.
 
-use leveret_core::admin::{PermissionView, VhostSettings, VhostView};
+use leveret_core::admin::{PermissionView, QueueStats, VhostSettings, VhostView};
 use serde_json::{Value, json};
 
 use crate::arguments::Object;
@@ -8,6 +8,7 @@ use crate::auth::existing_vhost;
 use crate::body::{boolean, tags, text};
 use crate::error::ApiError;
 use crate::list::{list, single};
+use crate::message_stats;
 use crate::request::Request;
 use crate::routes::Answer;
 
@@ -83,10 +84,19 @@ pub(crate) fn start(request: &Request<'_>) -> Result<Answer, ApiError> {
 
 fn vhost_json(request: &Request<'_>, vhost: &VhostView, node: &str) -> Value {
     let (mut ready, mut unacknowledged) = (0u64, 0u64);
+    let mut stats = QueueStats::default();
     for queue in request.admin.queues(Some(&vhost.name)) {
         ready = ready.saturating_add(queue.messages_ready);
         unacknowledged = unacknowledged.saturating_add(queue.messages_unacknowledged);
+        stats = stats.plus(queue.stats);
     }
+    let now_ms = request.admin.uptime_ms();
+    let whose = format!("vhost/{}", vhost.name);
+    let lengths = [
+        ("messages", ready.saturating_add(unacknowledged)),
+        ("messages_ready", ready),
+        ("messages_unacknowledged", unacknowledged),
+    ];
     Object::default()
         .set("name", vhost.name.as_str())
         .set("description", vhost.description.as_str())
@@ -102,8 +112,7 @@ fn vhost_json(request: &Request<'_>, vhost: &VhostView, node: &str) -> Value {
         )
         .set("tracing", false)
         .set("cluster_state", json!({node: "running"}))
-        .set("messages", ready.saturating_add(unacknowledged))
-        .set("messages_ready", ready)
-        .set("messages_unacknowledged", unacknowledged)
+        .merge(request.rates.object(&format!("lengths/{whose}"), now_ms, &lengths))
+        .known("message_stats", message_stats::of_queues(request.rates, &whose, now_ms, &stats))
         .into()
 }

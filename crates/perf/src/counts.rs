@@ -117,6 +117,7 @@ impl Broker {
             .arg(folder.path().join("data"))
             .args(["--amqp", &format!("127.0.0.1:{amqp}"), "--http", &format!("127.0.0.1:{http}")])
             .env(REPORT_VARIABLE, report_in(&folder))
+            .env("LEVERET_PROMETHEUS", "127.0.0.1:0")
             .env("LEVERET_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -11,9 +11,10 @@ use std::sync::atomic::Ordering;
 
 use leveret_core::access::User;
 use leveret_core::admin::{
-    Admin, AdminError, Alarm, AuthFailure, AuthenticatedUser, BindingView, ChannelRef, ChannelView,
-    ConnectionState, ConnectionView, ConnectionsOf, ConsumerView, DestinationKind, DiskFreeLimit,
-    ExchangeView, Listener, MemoryWatermark, NodeStatus, ObjectTotals, Peer, QueueView, UserView, VhostView,
+    Admin, AdminError, Alarm, AuthFailure, AuthenticatedUser, BindingView, BrokerStats, ChannelRef,
+    ChannelView, ConnectionState, ConnectionView, ConnectionsOf, ConsumerView, DestinationKind,
+    DiskFreeLimit, ExchangeView, Listener, MemoryWatermark, NodeStatus, ObjectTotals, Peer, QueueView,
+    UserView, VhostView,
 };
 use leveret_core::arguments::Arguments;
 use leveret_core::definition::{BindingDefinition, BindingTarget};
@@ -67,10 +68,10 @@ impl BrokerAdmin {
         let (definition, settings) = vhost.topology.read(|topology| {
             topology.queue_by_id(queue.id).map(|queue| (queue.definition.clone(), queue.settings.clone()))
         })?;
-        let (totals, consumers, exclusive_tag) = queue.with(|cell| {
+        let (totals, consumers, exclusive_tag, stats) = queue.with(|cell| {
             let exclusive = cell.consumers().iter().find(|(_, consumer)| consumer.exclusive);
             let tag = exclusive.map(|(_, consumer)| consumer.handle.tag.to_string());
-            (cell.totals(), cell.consumer_count() as u64, tag)
+            (cell.totals(), cell.consumer_count() as u64, tag, cell.stats())
         });
         Some(QueueView {
             vhost: definition.vhost.to_string(),
@@ -88,6 +89,7 @@ impl BrokerAdmin {
             messages_persistent: None,
             consumers,
             exclusive_consumer_tag: exclusive_tag,
+            stats,
         })
     }
 
@@ -149,6 +151,7 @@ fn channel_ref(entry: &Entry, details: &ConnectionDetails, number: u16) -> Chann
 
 fn connection_view(entry: &Entry, is_alarmed: bool) -> ConnectionView {
     let details = entry.details();
+    let counts = entry.counters.stats();
     let state = match (&details.vhost, details.blocked) {
         (None, _) => ConnectionState::Starting,
         (Some(_), true) => ConnectionState::Blocked,
@@ -175,8 +178,8 @@ fn connection_view(entry: &Entry, is_alarmed: bool) -> ConnectionView {
             .unwrap_or_default(),
         connected_at_ms: entry.peer.connected_at.0,
         tls: entry.peer.tls.clone(),
-        recv_oct: None,
-        send_oct: None,
+        recv_oct: Some(counts.recv_oct),
+        send_oct: Some(counts.send_oct),
         recv_cnt: None,
         send_cnt: None,
         send_pend: Some(entry.outbox.with(|outbox| outbox.out.len() as u64)),
@@ -293,6 +296,14 @@ impl Admin for BrokerAdmin {
             alarms: self.alarms(),
             totals,
         }
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        self.clock.now().0
+    }
+
+    fn stats(&self) -> BrokerStats {
+        self.broker.stats()
     }
 
     fn alarms(&self) -> Vec<Alarm> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use leveret_core::admin::{Admin, Listener};
 use leveret_core::connection::TlsFacts;
+use leveret_management::{Face, prometheus_router, router};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -76,6 +77,7 @@ impl Application {
         let amqps = bind_all(&config.amqps, "AMQP over TLS")?;
         let http = bind_all(&config.http, "HTTP")?;
         let https = bind_all(&config.https, "HTTPS")?;
+        let prometheus = bind_all(&config.prometheus, "Prometheus")?;
         let admin: Arc<dyn Admin> = Arc::new(BrokerAdmin {
             broker: Arc::clone(&server.broker),
             alarms: Arc::clone(&alarms),
@@ -84,6 +86,7 @@ impl Application {
                 .chain(described(&amqps, "amqp/ssl"))
                 .chain(described(&http, "http"))
                 .chain(described(&https, "https"))
+                .chain(described(&prometheus, "http/prometheus"))
                 .collect(),
             config: config.clone(),
             descriptors: *descriptors,
@@ -96,12 +99,10 @@ impl Application {
         let mut services = JoinSet::new();
         services.spawn(watch_alarms(Arc::clone(&alarms), Arc::clone(&server.broker)));
         services.spawn(alarms.run());
-        for listener in http {
-            services.spawn(serve_http(listener, None, Arc::clone(&admin)));
-        }
-        for listener in https {
-            services.spawn(serve_http(listener, https_tls.clone(), Arc::clone(&admin)));
-        }
+        let api = router(Arc::clone(&admin), Face::Tcp);
+        serve_all(&mut services, http, None, &api);
+        serve_all(&mut services, https, https_tls, &api);
+        serve_all(&mut services, prometheus, None, &prometheus_router(Arc::clone(&admin)));
         let server = Arc::new(server);
         let clients = watch::Sender::new(());
         let service = Service { server: Arc::clone(&server), end: clients.subscribe() };
@@ -176,6 +177,17 @@ fn accept_tls(
             serve(&service, secured.stream.into(), Some(secured.facts), permit);
         }
     });
+}
+
+fn serve_all(
+    services: &mut JoinSet<()>,
+    listeners: Vec<TcpListener>,
+    tls: Option<Arc<TlsAcceptor>>,
+    router: &axum::Router,
+) {
+    for listener in listeners {
+        services.spawn(serve_http(listener, tls.clone(), router.clone()));
+    }
 }
 
 fn bind_all(addresses: &[BindAddress], what: &str) -> Result<Vec<TcpListener>, ServerError> {

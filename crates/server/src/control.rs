@@ -14,8 +14,7 @@ use axum::extract::ConnectInfo;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use leveret_core::admin::Admin;
-use leveret_management::{Face, Node, node_router, router};
+use leveret_management::{Node, node_router};
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -41,10 +40,8 @@ pub const CONTROL_FOLDER: &str = "control";
 /// The control socket within its folder.
 pub const CONTROL_SOCKET: &str = "leveret.sock";
 
-/// Serves the HTTP API over TCP, or TLS over that, for ever. Dropping the future ends it, and the connections that are
-/// open.
-pub async fn serve_http(listener: TcpListener, tls: Option<Arc<TlsAcceptor>>, admin: Arc<dyn Admin>) {
-    let router = router(admin, Face::Tcp);
+/// Serves HTTP over TCP, or TLS over that, for ever. Dropping the future ends it, and the connections that are open.
+pub async fn serve_http(listener: TcpListener, tls: Option<Arc<TlsAcceptor>>, router: axum::Router) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {

@@ -108,6 +108,12 @@ impl Confirms {
         })
     }
 
+    /// The last number that has its confirm; 0 before the first.
+    #[must_use]
+    pub fn confirmed(&self) -> ConfirmSeq {
+        ConfirmSeq(self.confirmed)
+    }
+
     /// How many publishes have no confirm yet.
     #[must_use]
     pub fn outstanding(&self) -> u64 {

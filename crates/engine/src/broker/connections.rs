@@ -14,6 +14,7 @@ use leveret_protocol::reply_code;
 use crate::outbox::OutboxRef;
 use crate::seams::{Seams, Shared, Wake};
 use crate::session::Peer;
+use crate::stats::ConnectionCounters;
 
 /// What is known of a connection once it is known.
 #[derive(Clone, Debug, Default)]
@@ -74,12 +75,15 @@ pub struct ConnectionEntry<S: Seams> {
     pub peer: Peer,
     /// What goes to it.
     pub outbox: OutboxRef<S>,
+    /// What came and went over it.
+    pub counters: ConnectionCounters,
     details: S::Lock<ConnectionDetails>,
 }
 
 impl<S: Seams> ConnectionEntry<S> {
     pub(crate) fn new(id: ConnectionId, peer: Peer, outbox: OutboxRef<S>) -> Self {
-        Self { id, peer, outbox, details: S::Lock::new(ConnectionDetails::default()) }
+        let details = S::Lock::new(ConnectionDetails::default());
+        Self { id, peer, outbox, counters: ConnectionCounters::default(), details }
     }
 
     /// A copy of what is known.

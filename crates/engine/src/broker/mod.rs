@@ -36,6 +36,7 @@ use crate::boot::Booted;
 use crate::queue::QueueRef;
 use crate::seams::{Log, Registry, Seams, Shared, SharedRw};
 use crate::session::{Peer, ReplyTarget};
+use crate::stats::Counters;
 use crate::timers::Timers;
 use crate::vhost::Vhost;
 
@@ -121,6 +122,7 @@ pub struct Broker<S: Seams> {
     next_durable_queue: AtomicU64,
     next_transient_queue: AtomicU64,
     alarms: AtomicU8,
+    pub(crate) counters: Counters<S>,
     /// Bytes of messages whose body has not come whole yet.
     pub(crate) unfinished_bytes: Arc<AtomicU64>,
 }
@@ -161,6 +163,7 @@ impl<S: Seams> Broker<S> {
             next_durable_queue: AtomicU64::new(booted.next_queue),
             next_transient_queue: AtomicU64::new(TRANSIENT_QUEUE),
             alarms: AtomicU8::new(0),
+            counters: Counters::default(),
             unfinished_bytes: Arc::default(),
         };
         broker.begin();

@@ -13,6 +13,7 @@ use crate::cell::Remains;
 use crate::queue::QueueRef;
 use crate::seams::{Registry, Seams, Shared, SharedRw};
 use crate::session::{REPLY_PREFIX, REPLY_TO};
+use crate::stats::count;
 use crate::vhost::{Vhost, new_queue};
 
 /// What queue.declare-ok says.
@@ -86,9 +87,13 @@ impl<S: Seams> Broker<S> {
                 {
                     actor.vhost.add_queue(new_queue(queue));
                 }
+                if declared.created {
+                    count(&self.counters.queues_created);
+                }
                 Ok::<_, BrokerError>((declared.id, self.log_changes(&declared.effects.changes)))
             })
         })?;
+        count(&self.counters.queues_declared);
         Ok(self.declared(&actor.vhost, id, name, position))
     }
 
@@ -203,6 +208,7 @@ impl<S: Seams> Broker<S> {
             self.timers.with(|timers| timers.remove(queue.id, called_at));
         }
         vhost.forget_queue(queue.id);
+        self.counters.keep_queue(queue, remains.stats);
         vhost.changed();
         Removed { remains, position: self.log_queue_gone(queue) }
     }

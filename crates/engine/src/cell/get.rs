@@ -74,7 +74,10 @@ impl<S: Seams> QueueCell<S> {
     ) -> Option<usize> {
         self.renew_lease(around);
         self.drop_expired(around);
-        let entry = self.contents.take()?;
+        let Some(entry) = self.contents.take() else {
+            self.stats.got_empty += 1;
+            return None;
+        };
         let bytes = self.contents.message(&entry).stored_bytes();
         // What expired behind it is not among those that are left.
         self.drop_expired(around);
@@ -83,7 +86,9 @@ impl<S: Seams> QueueCell<S> {
             self.contents.put_back(entry);
             return None;
         }
+        self.stats.redelivered += u64::from(entry.is_redelivered());
         if no_ack {
+            self.stats.got_no_ack += 1;
             let mut settled = SeqRanges::default();
             if entry.is_logged() {
                 settled.push(entry.seq());
@@ -91,6 +96,7 @@ impl<S: Seams> QueueCell<S> {
             self.contents.discard(&entry);
             self.log_settled(around.log, None, &settled, SettleReason::Acknowledged);
         } else {
+            self.stats.got += 1;
             self.contents.hold(entry);
         }
         self.arm(around);

@@ -134,6 +134,7 @@ impl<S: Seams> QueueCell<S> {
         dropped: &mut SeqRanges,
     ) {
         if around.queue.settings.dead_letter_exchange.is_some() {
+            self.count_dead(reason);
             let message = self.contents.message(entry);
             let logged = entry.is_logged().then_some(entry.seq());
             self.given_up.push_back(GivenUp::new(&message, entry.is_annotated(), logged, reason));
@@ -143,10 +144,21 @@ impl<S: Seams> QueueCell<S> {
         self.contents.discard(entry);
     }
 
+    fn count_dead(&mut self, reason: Reason) {
+        let count = match reason {
+            Reason::Rejected => &mut self.stats.dead_rejected,
+            Reason::Expired => &mut self.stats.dead_expired,
+            Reason::MaxLength => &mut self.stats.dead_max_length,
+            Reason::DeliveryLimit => &mut self.stats.dead_delivery_limit,
+        };
+        *count += 1;
+    }
+
     /// Refuses a message that never came in. With `reject-publish-dlx` it is dead-lettered all the same.
     pub(super) fn refuse(&mut self, around: &Around<'_, S>, message: &Message<'_>, annotated: bool) {
         let settings = &around.queue.settings;
         if settings.overflow() == Overflow::RejectPublishDlx && settings.dead_letter_exchange.is_some() {
+            self.count_dead(Reason::MaxLength);
             self.given_up.push_back(GivenUp::new(message, annotated, None, Reason::MaxLength));
         }
     }

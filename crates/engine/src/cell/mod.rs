@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use leveret_core::BrokerError;
+use leveret_core::admin::QueueStats;
 use leveret_core::arguments::{Arguments, QueueSettings};
 use leveret_core::dead_letter::Reason;
 use leveret_core::deliveries::OriginId;
@@ -86,6 +87,7 @@ pub struct QueueCell<S: Seams> {
     all_persistent: bool,
     pub(crate) contents: Contents,
     pub(crate) consumers: Consumers<ConsumerHandle<S>>,
+    pub(crate) stats: QueueStats,
     /// Where the log last heard of messages leaving.
     last_settlement: Position,
     /// Set when the queue is deleted: what still comes in is dropped.
@@ -110,6 +112,7 @@ impl<S: Seams> QueueCell<S> {
             all_persistent: settings.is_all_persistent(),
             contents: Contents::new(settings),
             consumers: Consumers::new(settings),
+            stats: QueueStats::default(),
             last_settlement: Position(0),
             dead: false,
             given_up: VecDeque::new(),
@@ -174,6 +177,9 @@ impl<S: Seams> QueueCell<S> {
         let mut returned = Returned::default();
         let keeps_rejected = around.queue.settings.dead_letter_exchange.is_some();
         for &(first, last, outcome) in runs {
+            if outcome == Outcome::Acked {
+                self.stats.acked += last.0 - first.0 + 1;
+            }
             for seq in (first.0..=last.0).map(QueueSeq) {
                 match outcome {
                     Outcome::Requeued => self.requeue(around, seq, &mut returned),
@@ -264,6 +270,7 @@ impl<S: Seams> QueueCell<S> {
     pub fn kill(&mut self) -> Remains<S> {
         self.dead = true;
         Remains {
+            stats: self.stats,
             consumers: self.consumers.drain().collect(),
             contents: std::mem::take(&mut self.contents),
             called_at: self.called_at.take(),
@@ -280,6 +287,12 @@ impl<S: Seams> QueueCell<S> {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.contents.totals()
+    }
+
+    /// What happened in it since the start.
+    #[must_use]
+    pub fn stats(&self) -> QueueStats {
+        self.stats
     }
 
     /// How many consumers it has.
@@ -379,6 +392,8 @@ pub struct Remains<S: Seams> {
     pub contents: Contents,
     /// Its place among the timers.
     pub(crate) called_at: Option<u64>,
+    /// What happened in it.
+    pub(crate) stats: QueueStats,
 }
 
 /// How a consumer takes part in its queue.

@@ -149,6 +149,7 @@ impl<S: Seams> QueueCell<S> {
             any_logged |= keep.logged;
             self.contents.enqueue(&item.message, keep);
         }
+        self.stats.published += self.contents.next_seq().0 - first.0;
         if any_logged { self.log_messages(around, group, (first, now_ms), incoming) } else { Position(0) }
     }
 

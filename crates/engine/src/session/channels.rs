@@ -12,6 +12,7 @@ use super::held::HeldReplies;
 use super::{Session, SessionChannel};
 use crate::broker::ChannelSummary;
 use crate::seams::Seams;
+use crate::stats::count;
 
 impl<S: Seams> Session<S> {
     /// channel.open. On a channel that the broker is closing it is ignored like all else, as in RabbitMQ.
@@ -26,7 +27,9 @@ impl<S: Seams> Session<S> {
                 return Err(BrokerError::new(reply_code::CHANNEL_ERROR, "second 'channel.open' seen"));
             }
         }
-        self.channels.remove(&number);
+        if self.channels.remove(&number).is_some() {
+            count(&self.broker.counters.channels_closed);
+        }
         let (open, max) = (self.channels.len(), usize::from(self.connection.channel_max()));
         if max != 0 && open >= max {
             return Err(BrokerError::not_allowed(format!(
@@ -37,6 +40,7 @@ impl<S: Seams> Session<S> {
             self.broker.check_channel_limit(user)?;
         }
         self.channels.insert(number, SessionChannel::new(held));
+        count(&self.broker.counters.channels_opened);
         self.outbox.with(|outbox| {
             _ = outbox.channels.insert(number, leveret_core::deliveries::Deliveries::default())
         });
@@ -46,7 +50,9 @@ impl<S: Seams> Session<S> {
     }
 
     pub(super) fn forget_channel(&mut self, number: u16) {
-        self.channels.remove(&number);
+        if self.channels.remove(&number).is_some() {
+            count(&self.broker.counters.channels_closed);
+        }
         self.entry.set_channel(number, None);
     }
 

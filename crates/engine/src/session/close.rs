@@ -1,5 +1,7 @@
 //! Ends: of a channel, of the connection, of the socket.
 
+use std::sync::atomic::Ordering;
+
 use leveret_core::channel::Mode;
 use leveret_core::connection::Phase;
 use leveret_core::ids::MonotonicMillis;
@@ -142,6 +144,8 @@ impl<S: Seams> Session<S> {
         for number in numbers {
             self.release_deliveries(number);
         }
+        let open = self.channels.len() as u64;
+        self.broker.counters.channels_closed.fetch_add(open, Ordering::Relaxed);
         self.channels.clear();
         self.waiting.clear();
         self.outbox.with(|outbox| outbox.closed = true);
@@ -190,6 +194,7 @@ impl<S: Seams> Session<S> {
         }
         self.end_channels();
         self.broker.connections.remove(&self.id);
+        self.broker.counters.keep_connection(&self.entry);
         self.broker.delete_exclusive(self.vhost.as_deref(), self.id);
     }
 

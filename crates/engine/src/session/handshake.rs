@@ -10,6 +10,7 @@ use leveret_protocol::method::{Method, decode_method};
 use super::methods::decode_failure;
 use super::{Failure, Flow, Session};
 use crate::seams::{Seams, SharedRw};
+use crate::stats::count;
 
 impl<S: Seams> Session<S> {
     /// A method frame on channel 0.
@@ -78,6 +79,7 @@ impl<S: Seams> Session<S> {
     fn open(&mut self, name: &str, now: MonotonicMillis) -> Result<(), BrokerError> {
         let user = self.user.clone().ok_or_else(|| BrokerError::internal("connection has no user"))?;
         let vhost = self.broker.open_vhost(&user, name)?;
+        count(&self.broker.counters.connections_opened);
         self.entry.opened(&vhost.name, &self.connection);
         // Who deleted it meanwhile has not seen this connection there yet.
         vhost.topology.read(leveret_core::vhost::Vhost::check_exists)?;

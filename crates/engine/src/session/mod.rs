@@ -158,6 +158,8 @@ pub struct Session<S: Seams> {
     connection: Connection,
     outbox: OutboxRef<S>,
     entry: Arc<ConnectionEntry<S>>,
+    /// Bytes of the input that the last reading left there.
+    left_over: usize,
     user: Option<UserName>,
     vhost: Option<Arc<Vhost<S>>>,
     channels: HashMap<u16, SessionChannel<S>, RandomState>,
@@ -196,6 +198,7 @@ impl<S: Seams> Session<S> {
             peer,
             outbox,
             entry,
+            left_over: 0,
             user: None,
             vhost: None,
             channels: HashMap::default(),
@@ -217,6 +220,13 @@ impl<S: Seams> Session<S> {
     /// Takes what was read. Whole frames are consumed; the rest of one stays in `buf` for the next call.
     pub fn input(&mut self, buf: &mut BytesMut, now: MonotonicMillis) -> Flow {
         self.connection.heartbeat().received(now);
+        self.entry.counters.read(buf.len().saturating_sub(self.left_over));
+        let flow = self.take_input(buf, now);
+        self.left_over = buf.len();
+        flow
+    }
+
+    fn take_input(&mut self, buf: &mut BytesMut, now: MonotonicMillis) -> Flow {
         if !self.header_seen && !self.take_header(buf) {
             return self.flow;
         }
@@ -350,7 +360,12 @@ impl<S: Seams> Session<S> {
 
     /// Moves what is to be written; only when nothing is left of the last time.
     pub fn take_output(&mut self, into: &mut WriteQueue) {
-        self.outbox.with(|outbox| outbox.take(into));
+        let bytes = self.outbox.with(|outbox| {
+            let bytes = outbox.out.len();
+            outbox.take(into);
+            bytes
+        });
+        self.entry.counters.written(bytes);
     }
 
     /// Everything taken was written: consumers that waited for room go on.

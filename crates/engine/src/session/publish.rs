@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use leveret_core::BrokerError;
+use leveret_core::admin::ConnectionStats;
 use leveret_core::channel::Verdict;
 use leveret_core::dead_letter::Notes;
 use leveret_core::ids::{ConfirmSeq, QueueId};
@@ -370,24 +371,43 @@ impl<S: Seams> Session<S> {
             self.conclude_each(items, position);
         }
         let mut confirmed_channel = 0;
+        let mut is_confirming = false;
+        let mut batch = ConnectionStats::default();
         for item in items {
             let Some(route) = &item.route else { continue };
+            batch.received += 1;
             if let Some(reply) = &route.reply {
+                batch.routed += 1;
                 reply.deliver(&item.message(sources));
-            } else if route.queues.is_empty() && item.mandatory {
+            } else if !route.queues.is_empty() {
+                batch.routed += 1;
+            } else if item.mandatory {
+                batch.returned += 1;
                 self.return_unroutable(item.channel, &item.message(sources));
+            } else {
+                batch.dropped += 1;
             }
-            if item.channel == confirmed_channel {
-                continue;
+            if item.channel != confirmed_channel {
+                confirmed_channel = item.channel;
+                is_confirming = self.conclude_channel(item.channel, position);
             }
-            confirmed_channel = item.channel;
-            let Some(channel) = self.channels.get_mut(&item.channel) else { continue };
-            if let Some(confirms) = channel.core.confirms() {
-                confirms.conclude_all(Verdict::AfterSync(position.0));
-                channel.counters.unconfirmed.store(confirms.outstanding(), Ordering::Relaxed);
-                self.note_waiting(item.channel);
-            }
+            batch.received_confirm += u64::from(is_confirming);
         }
+        self.entry.counters.publishes(&batch);
+    }
+
+    /// Says what all confirms of a channel wait for. True if it has any.
+    fn conclude_channel(&mut self, number: u16, position: Position) -> bool {
+        let channel = self.channels.get_mut(&number);
+        let Some((confirms, counters)) =
+            channel.and_then(|channel| Some((channel.core.confirms()?, &channel.counters)))
+        else {
+            return false;
+        };
+        confirms.conclude_all(Verdict::AfterSync(position.0));
+        counters.unconfirmed.store(confirms.outstanding(), Ordering::Relaxed);
+        self.note_waiting(number);
+        true
     }
 
     /// Says of each publish what its confirm waits for. RabbitMQ nacks if any of its queues refused it.

@@ -98,6 +98,7 @@ impl<S: Seams> Session<S> {
     fn release_channel(&mut self, number: u16, synced: Position) -> Option<Position> {
         let channel = self.channels.get_mut(&number)?;
         let mut resumed = Vec::new();
+        let mut acked = 0;
         self.outbox.with(|outbox| {
             let out = outbox.out.tail();
             while let Some(held) = channel.held.pop(synced) {
@@ -105,7 +106,12 @@ impl<S: Seams> Session<S> {
                 resumed.extend(held.resumes);
             }
             if let Some(confirms) = channel.core.confirms() {
+                let mut told = confirms.confirmed().0;
                 confirms.release(synced.0, |confirmation| {
+                    if confirmation.acked {
+                        acked += confirmation.seq.0 - told;
+                    }
+                    told = confirmation.seq.0;
                     let (delivery_tag, multiple) = (confirmation.seq.0, confirmation.multiple);
                     if confirmation.acked {
                         encode::encode_ack(out, number, &Ack { delivery_tag, multiple });
@@ -115,6 +121,7 @@ impl<S: Seams> Session<S> {
                 });
             }
         });
+        self.entry.counters.confirmed(acked);
         let unconfirmed = channel.core.confirms().map_or(0, |confirms| confirms.outstanding());
         channel.counters.unconfirmed.store(unconfirmed, Ordering::Relaxed);
         let left = channel.leaving && channel.held.is_empty();

@@ -31,6 +31,10 @@ pub struct Args {
     #[arg(long, value_name = "ADDR:PORT")]
     pub http: Vec<BindAddress>,
 
+    /// Where Prometheus scrapes /metrics: PORT (all addresses) or ADDR:PORT; repeatable [default: 15692]
+    #[arg(long, value_name = "ADDR:PORT", env = "LEVERET_PROMETHEUS")]
+    pub prometheus: Vec<BindAddress>,
+
     /// Write docs/CONFIGURATION.md to standard output and exit
     #[arg(long, hide = true)]
     pub print_config_docs: bool,

@@ -326,6 +326,24 @@ pub(super) const KEYS: &[Key] = &[
         Ok(())
     }),
     set(
+        "prometheus.tcp.port",
+        "PORT",
+        "15692",
+        "The port of the metrics. Also `--prometheus`.",
+        |c, _, v| {
+            let port = number(v, 0, u64::from(u16::MAX))?;
+            let port = u16::try_from(port).unwrap_or_default();
+            c.prometheus = c.prometheus.iter().map(|address| address.with_port(port)).collect();
+            Ok(())
+        },
+    ),
+    set("prometheus.tcp.ip", "an IP address", "all addresses", "The address of the metrics.", |c, _, v| {
+        let port = c.prometheus.first().map_or(15_692, BindAddress::port);
+        let address = BindAddress::Any(port).with_host(v).ok_or_else(|| refuse(v, "an IP address"))?;
+        c.prometheus = vec![address];
+        Ok(())
+    }),
+    set(
         "management.ssl.port",
         "PORT",
         "15671",
@@ -671,7 +689,7 @@ pub(super) const KEYS: &[Key] = &[
     missing("proxy_protocol", "the PROXY protocol is not built yet"),
     missing("channel_max_per_node", "not built yet"),
     missing("consumer_max_per_channel", "not built yet"),
-    missing("prometheus.*", "Prometheus metrics are not built yet"),
+    missing("prometheus.*", "only the plain listener of the metrics is built"),
     missing("stream.*", "streams are not built yet"),
     missing("mqtt.*", "MQTT is not built yet"),
     missing("stomp.*", "STOMP is not built yet"),

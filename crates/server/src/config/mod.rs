@@ -93,6 +93,8 @@ pub struct Config {
     pub cert_login: CertLogin,
     /// Where the HTTP API listens. Empty: on the control socket only.
     pub http: Vec<BindAddress>,
+    /// Where Prometheus scrapes.
+    pub prometheus: Vec<BindAddress>,
     /// Where the HTTP API listens for TLS. Empty: nowhere.
     pub https: Vec<BindAddress>,
     /// TLS for those.
@@ -154,6 +156,7 @@ impl Default for Config {
             sasl: SaslSettings::default(),
             cert_login: CertLogin::default(),
             http: vec![BindAddress::Any(15_672)],
+            prometheus: vec![BindAddress::Any(15_692)],
             https: Vec::new(),
             management_tls: TlsOptions::default(),
             heartbeat_s: limits::HEARTBEAT_S,
@@ -341,6 +344,9 @@ impl Config {
         }
         if !args.http.is_empty() {
             self.http.clone_from(&args.http);
+        }
+        if !args.prometheus.is_empty() {
+            self.prometheus.clone_from(&args.prometheus);
         }
     }
 }

@@ -188,6 +188,7 @@ fn the_defaults_in_the_table_are_the_defaults() {
             Err(_) => assert!(
                 [
                     "management.tcp.ip",
+                    "prometheus.tcp.ip",
                     "management.ssl.ip",
                     "auth_mechanisms.*",
                     "ssl_options.verify",

@@ -4,6 +4,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 use std::path::PathBuf;
 
 use leveret_core::admin::*;
+use leveret_management::{Face, router};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -45,6 +46,10 @@ impl Admin for Empty {
     fn node_status(&self) -> NodeStatus {
         unimplemented!("not asked for")
     }
+    fn stats(&self) -> BrokerStats {
+        BrokerStats::default()
+    }
+
     fn alarms(&self) -> Vec<Alarm> {
         vec![]
     }
@@ -209,7 +214,7 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, path: &str, head:
 async fn tcp_asks_for_a_login_and_knows_the_peer() {
     let listener = crate::listener::bind(&BindAddress::Any(0)).unwrap().remove(0);
     let port = listener.local_addr().unwrap().port();
-    tokio::spawn(serve_http(listener, None, Arc::new(Empty)));
+    tokio::spawn(serve_http(listener, None, router(Arc::new(Empty), Face::Tcp)));
     for host in ["127.0.0.1", "::1"] {
         let connect = || async { TcpStream::connect((host, port)).await.unwrap() };
         let refused = ask(connect().await, "/api/whoami", "").await;

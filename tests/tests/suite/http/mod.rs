@@ -7,6 +7,7 @@
 
 mod differences;
 mod matrix;
+mod metrics;
 mod routes;
 mod world;
 
