@@ -501,6 +501,9 @@ pub enum AdminError {
     /// What AMQP would answer to the acting user: reply code and explanation.
     #[error("{}", .0.explanation)]
     Refused(BrokerError),
+    /// The broker stopped before the change was on disk: it may be there after the next start, or not.
+    #[error("the broker is stopping")]
+    Stopping,
 }
 
 /// Which client connections are meant.
@@ -522,7 +525,10 @@ pub enum ConnectionsOf<'a> {
 pub trait Admin: AccessAdmin + TopologyAdmin + ParameterAdmin {
     /// Makes many changes whose calls do not wait for the disk one by one: what they did is durable when this returns,
     /// not before. The changes are called once, on the caller's thread.
-    fn together(&self, changes: &mut dyn FnMut(&dyn Admin));
+    ///
+    /// # Errors
+    /// [`AdminError::Stopping`].
+    fn together(&self, changes: &mut dyn FnMut(&dyn Admin)) -> Result<(), AdminError>;
 
     /// Checks a name and password for management. The tag rules are the caller's.
     ///

@@ -28,6 +28,8 @@ pub(crate) enum ApiError {
     UnsupportedMediaType,
     /// 400 with its kind; the reason is a text or, where RabbitMQ shows a term, a list.
     BadRequest { error: &'static str, reason: Value },
+    /// 503: nothing is changed any more.
+    Stopping,
     /// 500: ours.
     Internal,
 }
@@ -48,6 +50,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unreadable | Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -65,6 +68,7 @@ impl ApiError {
             Self::NotFound => ("Object Not Found", "Not Found".into()),
             Self::Missing(reason) => ("not_found", reason.as_str().into()),
             Self::BadRequest { error, reason } => (*error, reason.clone()),
+            Self::Stopping => ("service_unavailable", "the broker is stopping".into()),
             Self::Internal => ("internal_server_error", "Internal Server Error".into()),
         };
         Some(json!({"error": error, "reason": reason}))
@@ -76,6 +80,7 @@ impl From<AdminError> for ApiError {
     /// 404, all else as 400 with AMQP's explanation.
     fn from(error: AdminError) -> Self {
         match error {
+            AdminError::Stopping => Self::Stopping,
             AdminError::NotFound | AdminError::NoSuchVhost(_) | AdminError::NoSuchUser(_) => Self::NotFound,
             AdminError::Refused(refused) => match refused.code {
                 reply_code::ACCESS_REFUSED | reply_code::NOT_ALLOWED => {

@@ -123,8 +123,9 @@ impl ParameterAdmin for TestBroker {
 }
 
 impl Admin for TestBroker {
-    fn together(&self, changes: &mut dyn FnMut(&dyn Admin)) {
+    fn together(&self, changes: &mut dyn FnMut(&dyn Admin)) -> Result<(), AdminError> {
         changes(self);
+        Ok(())
     }
 
     fn authenticate(

@@ -236,8 +236,8 @@ fn precondition(error: &leveret_core::BrokerError) -> AdminError {
 }
 
 impl Admin for BrokerAdmin {
-    fn together(&self, changes: &mut dyn FnMut(&dyn Admin)) {
-        self.make_together(changes);
+    fn together(&self, changes: &mut dyn FnMut(&dyn Admin)) -> Result<(), AdminError> {
+        self.make_together(changes)
     }
 
     fn authenticate(

@@ -47,6 +47,17 @@ pub struct Application {
     clients: watch::Sender<()>,
 }
 
+/// What is open before anybody is served.
+struct Opened {
+    admin: Arc<dyn Admin>,
+    gate: Arc<ConnectionGate>,
+    amqp: Vec<TcpListener>,
+    amqps: Vec<TcpListener>,
+    http: Vec<TcpListener>,
+    https: Vec<TcpListener>,
+    prometheus: Vec<TcpListener>,
+}
+
 /// What every accepted client is served with.
 #[derive(Clone)]
 struct Service {
@@ -61,41 +72,25 @@ impl Application {
     ///
     /// # Errors
     /// [`ServerError`]; nothing is served then.
-    pub fn start(
+    pub async fn start(
         process: &Process,
         owned: impl FnOnce() -> Result<(), ServerError>,
     ) -> Result<Self, ServerError> {
-        let Process { config, clock, descriptors, stop } = process;
+        let Process { config, clock, .. } = process;
         // Certificates that cannot be used are told before anything is opened.
         let amqps_tls = enabled("AMQP", &config.amqps, || TlsAcceptor::amqps(config))?;
         let https_tls = enabled("HTTP", &config.https, || TlsAcceptor::https(config))?;
         let alarms = Alarms::new(config.memory_watermark, config.disk_free_limit, config.data_dir.clone());
         let server = Server::start(config, alarms.memory_limit(), *clock)?;
-        owned()?;
-        let gate = ConnectionGate::new(*descriptors);
-        let amqp = bind_all(&config.amqp, "AMQP")?;
-        let amqps = bind_all(&config.amqps, "AMQP over TLS")?;
-        let http = bind_all(&config.http, "HTTP")?;
-        let https = bind_all(&config.https, "HTTPS")?;
-        let prometheus = bind_all(&config.prometheus, "Prometheus")?;
-        let admin: Arc<dyn Admin> = Arc::new(BrokerAdmin {
-            broker: Arc::clone(&server.broker),
-            alarms: Arc::clone(&alarms),
-            gate: Arc::clone(&gate),
-            listeners: described(&amqp, "amqp")
-                .chain(described(&amqps, "amqp/ssl"))
-                .chain(described(&http, "http"))
-                .chain(described(&https, "https"))
-                .chain(described(&prometheus, "http/prometheus"))
-                .collect(),
-            config: config.clone(),
-            descriptors: *descriptors,
-            stop: Arc::clone(stop),
-            clock: *clock,
-        });
-        if let Some(path) = &config.load_definitions {
-            load_definitions(&*admin, path)?;
-        }
+        let opened = owned().and_then(|()| Self::open(process, &server, &alarms));
+        let Opened { admin, gate, amqp, amqps, http, https, prometheus } = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Its threads would go on writing to a data folder that the next start takes for its own.
+                server.stop().await?;
+                return Err(error);
+            }
+        };
         let mut services = JoinSet::new();
         services.spawn(watch_alarms(Arc::clone(&alarms), Arc::clone(&server.broker)));
         services.spawn(alarms.run());
@@ -118,6 +113,36 @@ impl Application {
             accept_tls(&mut accepting, listener, Arc::clone(acceptor), Arc::clone(&gate), service.clone());
         }
         Ok(Self { admin, server, accepting, services, clients })
+    }
+
+    /// Opens the listeners, and imports definitions before anybody is served.
+    fn open(process: &Process, server: &Server, alarms: &Arc<Alarms>) -> Result<Opened, ServerError> {
+        let Process { config, clock, descriptors, stop } = process;
+        let gate = ConnectionGate::new(*descriptors);
+        let amqp = bind_all(&config.amqp, "AMQP")?;
+        let amqps = bind_all(&config.amqps, "AMQP over TLS")?;
+        let http = bind_all(&config.http, "HTTP")?;
+        let https = bind_all(&config.https, "HTTPS")?;
+        let prometheus = bind_all(&config.prometheus, "Prometheus")?;
+        let admin: Arc<dyn Admin> = Arc::new(BrokerAdmin {
+            broker: Arc::clone(&server.broker),
+            alarms: Arc::clone(alarms),
+            gate: Arc::clone(&gate),
+            listeners: described(&amqp, "amqp")
+                .chain(described(&amqps, "amqp/ssl"))
+                .chain(described(&http, "http"))
+                .chain(described(&https, "https"))
+                .chain(described(&prometheus, "http/prometheus"))
+                .collect(),
+            config: config.clone(),
+            descriptors: *descriptors,
+            stop: Arc::clone(stop),
+            clock: *clock,
+        });
+        if let Some(path) = &config.load_definitions {
+            load_definitions(&*admin, path)?;
+        }
+        Ok(Opened { admin, gate, amqp, amqps, http, https, prometheus })
     }
 
     /// Closes the listeners, tells the clients 320, and closes the data folder. Whoever has not gone by then is
@@ -239,6 +264,37 @@ async fn watch_alarms(alarms: Arc<Alarms>, broker: Arc<leveret_engine::Broker<cr
         broker.set_alarms(state.memory, state.disk);
         if changes.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many threads of this process call queues that are due.
+    fn timers() -> usize {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        let names =
+            threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+        names.filter(|name| name.trim() == "timer").count()
+    }
+
+    #[tokio::test]
+    async fn a_start_that_fails_leaves_the_data_folder_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let config = Config {
+            data_dir: folder.path().to_owned(),
+            amqp: vec![BindAddress::One(taken.local_addr().unwrap())],
+            ..Config::default()
+        };
+        let process = Process { config, clock: Clock::start(), descriptors: 1024, stop: Arc::default() };
+        for _ in 0..2 {
+            let started = Application::start(&process, || Ok(())).await;
+            let error = started.err().expect("the port is taken").to_string();
+            assert!(error.starts_with("listen for AMQP"), "{error}");
+            assert_eq!(timers(), 0, "the broker's threads are gone");
         }
     }
 }

@@ -36,11 +36,14 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     };
     // Whoever finds a listener finds the control socket too.
     let mut control = None;
-    let mut application = Some(Application::start(&process, || {
-        let bound = ControlSocket::bind(&process.config.data_dir);
-        control = Some(bound.map_err(ServerError::system("open the control socket"))?);
-        Ok(())
-    })?);
+    let mut application = Some(
+        Application::start(&process, || {
+            let bound = ControlSocket::bind(&process.config.data_dir);
+            control = Some(bound.map_err(ServerError::system("open the control socket"))?);
+            Ok(())
+        })
+        .await?,
+    );
     let (orders, mut ordered) = mpsc::channel(ORDERS_MAX);
     let handle = Arc::new(NodeHandle {
         name: process.config.node_name.clone(),
@@ -63,8 +66,13 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
                 if let Err(error) = &result {
                     tracing::error!("{error}");
                 }
+                let told = result.as_ref().copied().map_err(ToString::to_string);
                 // Nobody waits any more if the request was given up.
-                _ = order.done.send(result.map_err(|error| error.to_string()));
+                _ = order.done.send(told);
+                if !order.run {
+                    // What could not be flushed is being written yet: no other start may come before its end.
+                    result?;
+                }
             }
         }
     }
@@ -88,7 +96,7 @@ async fn obey(
     match (run, application.take()) {
         (true, None) => {
             tracing::info!("starting the application");
-            let started = Application::start(process, || Ok(()))?;
+            let started = Application::start(process, || Ok(())).await?;
             *handle.admin.lock() = Some(Arc::clone(&started.admin));
             *application = Some(started);
             tracing::info!("the application runs");

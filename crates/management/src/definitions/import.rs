@@ -51,12 +51,13 @@ pub fn import(
     }
     let mut outcome = Ok(());
     let mut imported = Imported { counts: counts(&document), warnings: Vec::new() };
-    admin.together(&mut |admin| {
+    let durable = admin.together(&mut |admin| {
         let mut import = Import { admin, acting, warnings: Vec::new() };
         outcome = import.all(&document);
         imported.warnings = std::mem::take(&mut import.warnings);
     });
-    outcome.map(|()| imported).map_err(ImportError::Refused)
+    let durable = durable.map_err(told);
+    outcome.and(durable).map(|()| imported).map_err(ImportError::Refused)
 }
 
 fn counts(document: &Document) -> Vec<(&'static str, usize)> {

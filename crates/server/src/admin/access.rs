@@ -30,7 +30,7 @@ impl BrokerAdmin {
     /// The answer once the disk has it.
     pub(super) fn durable<R>(&self, done: Result<(R, Position), AccessError>) -> Result<R, AdminError> {
         let (result, position) = done.map_err(told)?;
-        self.wait_for(position);
+        self.wait_for(position)?;
         Ok(result)
     }
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use leveret_core::admin::Admin;
+use leveret_core::admin::{Admin, AdminError};
 use leveret_engine::Log;
 use leveret_storage::Position;
 
@@ -26,23 +26,33 @@ impl Drop for Until {
 impl BrokerAdmin {
     /// Holds an answer until the log is synced; callers are on threads that may wait for the disk. Among changes
     /// that are made together it only remembers the position.
-    pub(super) fn wait_for(&self, position: Position) {
+    ///
+    /// # Errors
+    /// [`AdminError::Stopping`]: the log ended before.
+    pub(super) fn wait_for(&self, position: Position) -> Result<(), AdminError> {
         if let Some(last) = TOGETHER.get() {
             TOGETHER.set(Some(last.max(position)));
-            return;
+            return Ok(());
         }
-        while self.broker.log.synced() < position && !self.broker.log.is_stopped() {
+        while self.broker.log.synced() < position {
+            if self.broker.log.is_stopped() {
+                return Err(AdminError::Stopping);
+            }
             std::thread::sleep(Duration::from_millis(1));
         }
+        Ok(())
     }
 
     /// Makes changes that wait for the disk once, at their end.
-    pub(super) fn make_together(&self, changes: &mut dyn FnMut(&dyn Admin)) {
+    ///
+    /// # Errors
+    /// As [`BrokerAdmin::wait_for`].
+    pub(super) fn make_together(&self, changes: &mut dyn FnMut(&dyn Admin)) -> Result<(), AdminError> {
         let last = {
             let _until = Until(TOGETHER.replace(Some(Position(0))));
             changes(self);
             TOGETHER.get()
         };
-        self.wait_for(last.unwrap_or(Position(0)));
+        self.wait_for(last.unwrap_or(Position(0)))
     }
 }

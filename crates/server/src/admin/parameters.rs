@@ -54,7 +54,7 @@ impl ParameterAdmin for BrokerAdmin {
     fn put_global_parameter(&self, parameter: &GlobalParameterView) -> Result<(), AdminError> {
         check_names(&[&parameter.name])?;
         let (name, value) = (parameter.name.clone(), value(&parameter.value)?);
-        self.wait_for(self.broker.put_global_parameter(GlobalParameter { name, value }));
+        self.wait_for(self.broker.put_global_parameter(GlobalParameter { name, value }))?;
         Ok(())
     }
 

@@ -86,7 +86,7 @@ impl TopologyAdmin for BrokerAdmin {
         };
         let exists = actor.vhost.topology.read(|topology| topology.exchange(&spec.name).is_some());
         let position = self.broker.declare_exchange(&actor, &method).map_err(refused)?;
-        self.wait_for(position);
+        self.wait_for(position)?;
         Ok(!exists)
     }
 
@@ -103,7 +103,7 @@ impl TopologyAdmin for BrokerAdmin {
         }
         let method = exchange::Delete { exchange: name(given)?, if_unused, nowait: false };
         let position = self.broker.delete_exchange(&actor, &method).map_err(refused)?;
-        self.wait_for(position);
+        self.wait_for(position)?;
         Ok(())
     }
 
@@ -120,7 +120,7 @@ impl TopologyAdmin for BrokerAdmin {
         };
         let exists = actor.vhost.topology.read(|topology| topology.queue(&spec.name).is_some());
         let declared = self.broker.declare_queue(&actor, &method).map_err(refused)?;
-        self.wait_for(declared.position);
+        self.wait_for(declared.position)?;
         Ok(!exists)
     }
 
@@ -139,7 +139,7 @@ impl TopologyAdmin for BrokerAdmin {
             let deleted = self.broker.force_delete_queue(&actor.vhost, &name, if_unused, if_empty);
             deleted.map_err(|error| precondition(&error))?.ok_or(AdminError::NotFound)?
         };
-        self.wait_for(position);
+        self.wait_for(position)?;
         Ok(ready)
     }
 
@@ -152,7 +152,7 @@ impl TopologyAdmin for BrokerAdmin {
             let (count, position) = queue.with(|cell| cell.purge(&self.broker.log));
             (position, count)
         };
-        self.wait_for(position);
+        self.wait_for(position)?;
         Ok(count)
     }
 
@@ -176,7 +176,7 @@ impl TopologyAdmin for BrokerAdmin {
                 },
             ),
         };
-        self.wait_for(bound.map_err(refused)?);
+        self.wait_for(bound.map_err(refused)?)?;
         Ok(())
     }
 
@@ -200,7 +200,7 @@ impl TopologyAdmin for BrokerAdmin {
                 },
             ),
         };
-        self.wait_for(unbound.map_err(refused)?);
+        self.wait_for(unbound.map_err(refused)?)?;
         Ok(())
     }
 
@@ -217,7 +217,7 @@ impl TopologyAdmin for BrokerAdmin {
             payload: &message.payload,
         };
         let (routed, position) = self.broker.publish(&actor, &publication).map_err(refused)?;
-        self.wait_for(position);
+        self.wait_for(position)?;
         Ok(routed)
     }
 
@@ -237,7 +237,7 @@ impl TopologyAdmin for BrokerAdmin {
         };
         let got = self.broker.get_messages(&actor, &name, outcome, (extent.count, extent.truncate));
         let (messages, position) = got.map_err(refused)?;
-        self.wait_for(position);
+        self.wait_for(position)?;
         Ok(messages.into_iter().map(message_view).collect())
     }
 

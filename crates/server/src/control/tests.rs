@@ -36,8 +36,9 @@ impl ParameterAdmin for Empty {
 }
 
 impl Admin for Empty {
-    fn together(&self, changes: &mut dyn FnMut(&dyn Admin)) {
+    fn together(&self, changes: &mut dyn FnMut(&dyn Admin)) -> Result<(), AdminError> {
         changes(self);
+        Ok(())
     }
     fn authenticate(&self, _: &str, _: &[u8], loopback: bool) -> Result<AuthenticatedUser, AuthFailure> {
         let name = if loopback { "local" } else { "remote" };
