@@ -270,3 +270,33 @@ fn very_many_queues_that_are_due_at_once_go_bit_by_bit() {
     world.pass(0);
     assert_eq!(left(), 0);
 }
+
+#[test]
+fn publishes_of_one_read_are_each_checked_and_routed() {
+    let world = World::new();
+    let mut client = opened(&world);
+    client.declare_with(1, "a", &[("x-max-priority", Number(9))]);
+    client.declare_with(1, "b", &[]);
+    client.bind(1, "amq.fanout", "fanout", &["a", "b"]);
+    settle(&world, &mut client);
+    let properties = |priority: u8| [0x18, 0x00, 2, priority];
+    let publishes = [
+        ("", "a", 1, "1"),
+        ("", "a", 1, "2"),
+        ("", "a", 5, "first by its priority"),
+        ("", "b", 5, "another key"),
+        ("amq.fanout", "b", 5, "another exchange"),
+        ("amq.fanout", "b", 5, "again"),
+        ("", "nowhere", 5, "lost"),
+    ];
+    let read: Vec<u8> = publishes
+        .iter()
+        .flat_map(|(exchange, key, priority, body)| {
+            publish_with(1, exchange, key, body.as_bytes(), &properties(*priority))
+        })
+        .collect();
+    client.bytes(&read);
+    let expected = ["first by its priority", "another exchange", "again", "1", "2"];
+    assert_eq!(client.take_all(1, "a"), expected);
+    assert_eq!(client.take_all(1, "b"), ["another key", "another exchange", "again"]);
+}

@@ -224,8 +224,9 @@ impl<S: Seams> Session<S> {
         while from < items.len() {
             let mut until = from;
             let mut refused = None;
-            while let Some(item) = items.get_mut(until) {
-                if let Err(error) = self.prepare(item, sources) {
+            while let Some((before, [item, ..])) = items.split_at_mut_checked(until) {
+                let previous = before.get(from..).and_then(<[_]>::last);
+                if let Err(error) = self.prepare(item, previous, sources) {
                     let ids = (class_id::BASIC, basic_method_id::PUBLISH);
                     refused = Some(Failure::new(error, item.channel, ids));
                     break;
@@ -247,29 +248,40 @@ impl<S: Seams> Session<S> {
     }
 
     /// Checks one publish as RabbitMQ does and finds its route. Publishes on a channel that closed meanwhile
-    /// are left without one.
-    fn prepare(&mut self, item: &mut Item<S>, sources: &[Bytes]) -> Result<(), BrokerError> {
+    /// are left without one. What repeats the publish before it in the batch has that one's answers.
+    fn prepare(
+        &mut self,
+        item: &mut Item<S>,
+        previous: Option<&Item<S>>,
+        sources: &[Bytes],
+    ) -> Result<(), BrokerError> {
         let Some(channel) = self.channels.get_mut(&item.channel) else { return Ok(()) };
         if channel.core.closing {
             return Ok(());
         }
         let source = sources.get(item.source as usize).map_or(&[][..], |bytes| bytes);
-        let raw = item.properties.of(source);
-        let view = PropertyView::parse(raw)
-            .map_err(|error| BrokerError::new(error.reply_code(), error.explanation(raw)))?;
-        let routing = Routing {
-            exchange: item.exchange.of(source),
-            routing_key: item.routing_key.of(source),
-            properties: &view,
-            raw,
-        };
-        let vhost = self.vhost.as_ref().ok_or_else(|| BrokerError::internal("connection has no vhost"))?;
-        let user = self.user.as_ref().ok_or_else(|| BrokerError::internal("connection has no user"))?;
-        let reply_name = self.reply_consumers.name(item.channel);
-        let found = self.publisher.routes.find(&self.broker, vhost, Some(user), &routing, reply_name)?;
-        item.route = Some(found.route);
-        item.changed_properties = found.changed_properties;
-        item.terms = found.terms;
+        if let Some(previous) = previous.filter(|previous| item.repeats(previous, source)) {
+            item.route.clone_from(&previous.route);
+            item.terms = previous.terms;
+        } else {
+            let raw = item.properties.of(source);
+            let view = PropertyView::parse(raw)
+                .map_err(|error| BrokerError::new(error.reply_code(), error.explanation(raw)))?;
+            let routing = Routing {
+                exchange: item.exchange.of(source),
+                routing_key: item.routing_key.of(source),
+                properties: &view,
+                raw,
+            };
+            let no = |what| BrokerError::internal(format!("connection has no {what}"));
+            let vhost = self.vhost.as_ref().ok_or_else(|| no("vhost"))?;
+            let user = self.user.as_ref().ok_or_else(|| no("user"))?;
+            let reply_name = self.reply_consumers.name(item.channel);
+            let found = self.publisher.routes.find(&self.broker, vhost, Some(user), &routing, reply_name)?;
+            item.route = Some(found.route);
+            item.changed_properties = found.changed_properties;
+            item.terms = found.terms;
+        }
         if let Some(confirms) = channel.core.confirms() {
             confirms.publish();
         }
@@ -493,7 +505,7 @@ impl<S: Seams> Session<S> {
         let (bytes, head) = (publish.bytes(), publish.head.clone());
         let mut item = Item::owned(channel, 0, publish);
         let ids = (class_id::BASIC, basic_method_id::PUBLISH);
-        self.prepare(&mut item, std::slice::from_ref(&head))
+        self.prepare(&mut item, None, std::slice::from_ref(&head))
             .map_err(|error| Failure::new(error, channel, ids))?;
         let unfinished = Arc::clone(&self.broker.unfinished_bytes);
         let limit = self.broker.settings.unfinished_bytes;
@@ -525,6 +537,18 @@ impl<S: Seams> Item<S> {
             route: None,
             shared_body: None,
         }
+    }
+
+    /// Whether checks and route of another publish of the same read are this one's too: same channel, exchange, key
+    /// and properties, which went on as they came.
+    fn repeats(&self, other: &Self, source: &[u8]) -> bool {
+        self.channel == other.channel
+            && self.source == other.source
+            && other.changed_properties.is_none()
+            && other.route.as_ref().is_some_and(|route| route.reply.is_none())
+            && self.routing_key.of(source) == other.routing_key.of(source)
+            && self.exchange.of(source) == other.exchange.of(source)
+            && self.properties.of(source) == other.properties.of(source)
     }
 
     /// Whether a queue refused it.
