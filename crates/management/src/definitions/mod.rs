@@ -43,7 +43,12 @@ pub(crate) fn load_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
 
 fn imported(request: &Request<'_>, vhost: Option<&str>) -> Result<Answer, ApiError> {
     match import(request.admin, request.caller.acting(), &request.raw_body, vhost) {
-        Ok(_) => Ok(Answer::Done),
+        Ok(imported) => {
+            for warning in &imported.warnings {
+                tracing::warn!("imported definitions: {warning}");
+            }
+            Ok(Answer::Done)
+        }
         Err(ImportError::NoSuchVhost) => Err(ApiError::Missing("vhost_not_found".to_owned())),
         Err(error @ (ImportError::Malformed(_) | ImportError::Refused(_))) => {
             Err(ApiError::bad_request(error.to_string()))
