@@ -101,7 +101,14 @@ pub(super) fn aiormq_tls() -> Result<Setup, Failure> {
 }
 
 pub(super) fn aio_pika(site: &Site) -> Result<Ran, Failure> {
-    with_stand_in("aio_pika", "10.2.1", &[], site)
+    // The first two race within the client, and fail as often on RabbitMQ 4.0.5; the others stop and start a container.
+    let left_out = [
+        "tests/test_memory_leak.py::test_leak_unclosed_channel",
+        "tests/test_reconnect_channel_snapshot.py::test_create_channels_during_reconnect",
+        "tests/test_robust_recovery.py::test_restore_topology_and_consumers",
+        "tests/test_robust_recovery.py::test_pool_consumer_survives_broker_restart",
+    ];
+    with_stand_in("aio_pika", "10.2.1", &left_out, site)
 }
 
 pub(super) fn aiormq(site: &Site) -> Result<Ran, Failure> {
