@@ -38,7 +38,12 @@ pub(crate) fn slot_path(folder: &Path, number: u64) -> PathBuf {
 
 /// The number in a slot's file name.
 pub(crate) fn slot_number(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix("slot-")?;
+    file_number(name, "slot-")
+}
+
+/// The number in a file name of ours.
+fn file_number(name: &str, prefix: &str) -> Option<u64> {
+    let digits = name.strip_prefix(prefix)?;
     (digits.len() >= 10 && digits.bytes().all(|digit| digit.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
@@ -359,7 +364,7 @@ impl<'a> Changes<'a> {
     fn is_whole(&self) -> bool {
         let mut at = Reader::new(self.0);
         while at.change().is_some() {}
-        at.rest.is_empty()
+        at.is_empty()
     }
 }
 
@@ -432,7 +437,7 @@ impl<'a> Records<'a> {
         };
         let position = self.position;
         self.position = position.checked_add(1)?;
-        at.rest.is_empty().then_some(Record { position, group, fields })
+        at.is_empty().then_some(Record { position, group, fields })
     }
 
     fn payload(&mut self, at: &mut Reader<'a>) -> Option<PayloadPlace> {
@@ -482,35 +487,66 @@ impl<const N: usize> Writer<N> {
     }
 }
 
+/// Appends an integer in groups of seven bits, the lowest first; all but the last have the top bit.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number > 0x7f {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// Reads bytes of which nothing is trusted: each step gives `None` where they do not reach.
 #[derive(Debug, Clone, Copy)]
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    fn new(rest: &'a [u8]) -> Self {
+    pub(crate) fn new(rest: &'a [u8]) -> Self {
         Self { rest }
     }
 
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// An integer of [`put_varint`]; not one that is longer than it need be.
+    pub(crate) fn varint(&mut self) -> Option<u64> {
+        let mut number = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let [byte] = self.array()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
+                return None;
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
         Some(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    pub(crate) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 

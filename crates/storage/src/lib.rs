@@ -43,8 +43,12 @@ mod disk;
 mod error;
 mod format;
 mod log;
+#[allow(dead_code, reason = "the index that uses it is being built")]
+mod ranges;
 mod record;
 mod recovery;
+#[allow(dead_code, reason = "the index that uses it is being built")]
+mod run;
 
 pub use data_dir::{DataDir, StorageOptions};
 pub use definitions::{
