@@ -23,7 +23,7 @@ use leveret_storage::{BodyRef, GroupId, Payload};
 use crate::around::Around;
 use crate::broker::Broker;
 use crate::cell::{Expiration, GivenUp, Incoming, Purpose, QueueCell, Terms, settle_reason};
-use crate::payload::Lengths;
+use crate::payload::{Lengths, body_len};
 use crate::queue::QueueRef;
 use crate::seams::{Log, Registry, Seams, SharedRw};
 
@@ -165,6 +165,9 @@ impl<S: Seams> Mover<'_, S> {
                 refused.push_back((target, letter.clone()));
             }
         }
+        if let Some(body) = shared_body {
+            self.broker.log.append(|gather| gather.end_body(body));
+        }
     }
 
     /// The queues that a dead letter reaches. None if its exchange is gone: RabbitMQ drops it then.
@@ -212,7 +215,8 @@ impl<S: Seams> Mover<'_, S> {
             Body::Small(_) => &[][..],
             Body::Large(body) => body.segments(),
         };
-        Some(self.broker.log.append(|gather| gather.body(Payload { parts: &parts, segments })).0)
+        let payload = Payload { parts: &parts, segments, body_len: body_len(message) };
+        Some(self.broker.log.append(|gather| gather.body(payload)).0)
     }
 }
 

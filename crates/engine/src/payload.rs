@@ -48,6 +48,12 @@ impl Lengths {
     }
 }
 
+/// How long the body is, as the log and the queues count it.
+#[inline]
+pub(crate) fn body_len(message: &Message<'_>) -> u32 {
+    u32::try_from(message.body.len()).unwrap_or(u32::MAX)
+}
+
 /// Reads a payload back. None if its lengths do not fit it.
 pub(crate) fn split(payload: &[u8]) -> Option<(Message<'_>, usize)> {
     let (&exchange_len, rest) = payload.split_first()?;

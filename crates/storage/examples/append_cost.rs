@@ -40,9 +40,9 @@ fn main() -> Result<(), StorageError> {
             for _ in 0..per_batch {
                 seq += 1;
                 let payload = if len > 8192 {
-                    Payload { parts: &[], segments: std::slice::from_ref(&large) }
+                    Payload { parts: &[], segments: std::slice::from_ref(&large), ..Payload::default() }
                 } else {
-                    Payload { parts: &[b"props", &body], segments: &[] }
+                    Payload { parts: &[b"props", &body], segments: &[], ..Payload::default() }
                 };
                 gather.message(1, seq, MessageFlags::SEEN, 0, 0, payload);
             }

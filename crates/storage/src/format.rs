@@ -208,7 +208,8 @@ pub(crate) fn batch_len(meta_len: u64, payload_len: u64) -> Option<u64> {
 pub(crate) fn extras_len(extras: &Extras) -> usize {
     8 * (usize::from(extras.group != 0)
         + usize::from(extras.order_key != 0)
-        + usize::from(extras.deadline_ms != 0))
+        + usize::from(extras.deadline_ms != 0)
+        + usize::from(extras.blob != 0))
 }
 
 const HAS_GROUP: u8 = 1;
@@ -216,17 +217,22 @@ const HAS_ORDER_KEY: u8 = 2;
 const HAS_DEADLINE: u8 = 4;
 /// Group, term and index of a replicated log follow; without it they are 0.
 const HAS_RAFT: u8 = 8;
+/// The payload stands in a file of its own, whose number follows; without it, in the payload section.
+const HAS_BLOB: u8 = 16;
 const RECORD_VERSION: u8 = 1;
+/// Of an `Expose`: takes back what was exposed or marked seen, and was never delivered.
+pub(crate) const WITHDRAWN: u8 = 2;
 
 /// Writes a record's head and its optional parts; `fields_len` bytes must follow.
 pub(crate) fn put_head(meta: &mut Vec<u8>, kind: Kind, flags: u8, extras: &Extras, fields_len: u32) {
     let bits = if extras.group != 0 { HAS_GROUP } else { 0 }
         | if extras.order_key != 0 { HAS_ORDER_KEY } else { 0 }
-        | if extras.deadline_ms != 0 { HAS_DEADLINE } else { 0 };
+        | if extras.deadline_ms != 0 { HAS_DEADLINE } else { 0 }
+        | if extras.blob != 0 { HAS_BLOB } else { 0 };
     let [a, b, c, d] = fields_len.to_le_bytes();
     meta.extend_from_slice(&[kind as u8, bits, RECORD_VERSION, flags, a, b, c, d]);
     if bits != 0 {
-        for extra in [extras.group, extras.order_key, extras.deadline_ms] {
+        for extra in [extras.group, extras.order_key, extras.deadline_ms, extras.blob] {
             if extra != 0 {
                 meta.extend_from_slice(&extra.to_le_bytes());
             }
@@ -234,20 +240,42 @@ pub(crate) fn put_head(meta: &mut Vec<u8>, kind: Kind, flags: u8, extras: &Extra
     }
 }
 
+/// Bytes of the fields of a `Message`.
+pub(crate) const MESSAGE_FIELDS: usize = 28;
+/// Bytes of the fields of a `Body`.
+pub(crate) const BODY_FIELDS: usize = 12;
+
+/// Length and checksum of a payload, and how much of it is the message's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PayloadSum {
+    pub(crate) len: u32,
+    pub(crate) crc: u32,
+    pub(crate) body_len: u32,
+}
+
+impl PayloadSum {
+    fn put<const N: usize>(&self, out: &mut Writer<N>) {
+        out.put(&self.len.to_le_bytes());
+        out.put(&self.crc.to_le_bytes());
+        out.put(&self.body_len.to_le_bytes());
+    }
+}
+
 /// The fields of a `Message`.
-pub(crate) fn put_message(meta: &mut Vec<u8>, queue: u64, seq: u64, payload_len: u32, payload_crc: u32) {
-    let mut out = Writer { bytes: [0; 24], at: 0 };
+#[inline]
+pub(crate) fn put_message(meta: &mut Vec<u8>, queue: u64, seq: u64, sum: PayloadSum) {
+    let mut out = Writer { bytes: [0; MESSAGE_FIELDS], at: 0 };
     out.put(&queue.to_le_bytes());
     out.put(&seq.to_le_bytes());
-    out.put(&payload_len.to_le_bytes());
-    out.put(&payload_crc.to_le_bytes());
+    sum.put(&mut out);
     meta.extend_from_slice(&out.bytes);
 }
 
 /// The fields of a `Body`.
-pub(crate) fn put_body(meta: &mut Vec<u8>, payload_len: u32, payload_crc: u32) {
-    meta.extend_from_slice(&payload_len.to_le_bytes());
-    meta.extend_from_slice(&payload_crc.to_le_bytes());
+pub(crate) fn put_body(meta: &mut Vec<u8>, sum: PayloadSum) {
+    let mut out = Writer { bytes: [0; BODY_FIELDS], at: 0 };
+    sum.put(&mut out);
+    meta.extend_from_slice(&out.bytes);
 }
 
 /// Fields that are all numbers of 64 bits.
@@ -273,12 +301,17 @@ pub(crate) fn put_change(meta: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) {
     meta.extend_from_slice(value.unwrap_or_default());
 }
 
-/// Where a payload lies in its batch's payload section, and its checksum.
+/// Where a payload lies, and its checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PayloadPlace {
+    /// The number of its blob, or 0 if it lies in its batch's payload section.
+    pub(crate) blob: u64,
+    /// Where in the payload section; 0 for a blob.
     pub(crate) offset: u64,
     pub(crate) len: u32,
     pub(crate) crc: u32,
+    /// How many of its bytes, at its end, are the message's body.
+    pub(crate) body_len: u32,
 }
 
 /// One record, read.
@@ -319,7 +352,8 @@ pub(crate) enum Fields<'a> {
     },
     Expose {
         queue: u64,
-        exact: bool,
+        /// True where these were exposed or marked seen, and were never delivered.
+        withdrawn: bool,
         ranges: Ranges<'a>,
     },
     Return {
@@ -390,7 +424,9 @@ impl<'a> Records<'a> {
     fn record(&mut self) -> Option<Record<'a>> {
         let [kind, bits, version, flags] = self.at.array()?;
         let fields_len = self.at.u32()?;
-        if version != RECORD_VERSION || bits & !(HAS_GROUP | HAS_ORDER_KEY | HAS_DEADLINE | HAS_RAFT) != 0 {
+        if version != RECORD_VERSION
+            || bits & !(HAS_GROUP | HAS_ORDER_KEY | HAS_DEADLINE | HAS_RAFT | HAS_BLOB) != 0
+        {
             return None;
         }
         let mut optional = |bit: u8| if bits & bit != 0 { self.at.u64() } else { Some(0) };
@@ -401,6 +437,7 @@ impl<'a> Records<'a> {
             // This version neither writes nor understands any but zeros here.
             (self.at.array::<24>()? == [0; 24]).then_some(())?;
         }
+        let blob = if bits & HAS_BLOB != 0 { self.at.u64().filter(|blob| *blob != 0)? } else { 0 };
         let mut at = Reader::new(self.at.take(usize::try_from(fields_len).ok()?)?);
         let flags_of_message = MessageFlags::from_bits(flags);
         let fields = match Kind::from_code(kind)? {
@@ -410,9 +447,9 @@ impl<'a> Records<'a> {
                 flags: flags_of_message,
                 order_key,
                 deadline_ms,
-                payload: self.payload(&mut at)?,
+                payload: self.payload(blob, &mut at)?,
             },
-            Kind::Body => Fields::Body { payload: self.payload(&mut at)? },
+            Kind::Body => Fields::Body { payload: self.payload(blob, &mut at)? },
             Kind::Entry => Fields::Entry {
                 body: at.u64()?,
                 queue: at.u64()?,
@@ -422,7 +459,9 @@ impl<'a> Records<'a> {
                 deadline_ms,
             },
             Kind::Settle => Fields::Settle { queue: at.u64()?, reason: flags, ranges: at.ranges()? },
-            Kind::Expose => Fields::Expose { queue: at.u64()?, exact: flags != 0, ranges: at.ranges()? },
+            Kind::Expose => {
+                Fields::Expose { queue: at.u64()?, withdrawn: flags & WITHDRAWN != 0, ranges: at.ranges()? }
+            }
             Kind::Return => {
                 Fields::Return { queue: at.u64()?, delivery_count: at.u64()?, ranges: at.ranges()? }
             }
@@ -440,9 +479,13 @@ impl<'a> Records<'a> {
         at.is_empty().then_some(Record { position, group, fields })
     }
 
-    fn payload(&mut self, at: &mut Reader<'a>) -> Option<PayloadPlace> {
-        let place = PayloadPlace { offset: self.payload_at, len: at.u32()?, crc: at.u32()? };
-        self.payload_at = self.payload_at.checked_add(u64::from(place.len))?;
+    fn payload(&mut self, blob: u64, at: &mut Reader<'a>) -> Option<PayloadPlace> {
+        let (len, crc, body_len) = (at.u32()?, at.u32()?, at.u32()?);
+        if blob != 0 {
+            return Some(PayloadPlace { blob, offset: 0, len, crc, body_len });
+        }
+        let place = PayloadPlace { blob, offset: self.payload_at, len, crc, body_len };
+        self.payload_at = self.payload_at.checked_add(u64::from(len))?;
         (self.payload_at <= self.payload_len).then_some(place)
     }
 }

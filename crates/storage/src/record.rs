@@ -92,13 +92,21 @@ pub struct Payload<'a> {
     pub parts: &'a [&'a [u8]],
     /// Large pieces.
     pub segments: &'a [Bytes],
+    /// How many of its bytes, at its end, are the message's body: what queues count. Storage only keeps it.
+    pub body_len: u32,
 }
 
 impl<'a> Payload<'a> {
-    /// A payload of copied parts only.
+    /// A payload of copied parts only, none of them the body.
     #[must_use]
     pub const fn parts(parts: &'a [&'a [u8]]) -> Self {
-        Self { parts, segments: &[] }
+        Self { parts, segments: &[], body_len: 0 }
+    }
+
+    /// The same with a body of this length at its end.
+    #[must_use]
+    pub const fn with_body(self, body_len: u32) -> Self {
+        Self { body_len, ..self }
     }
 
     /// Its length in bytes.
@@ -121,6 +129,8 @@ pub(crate) struct Extras {
     pub(crate) group: u64,
     pub(crate) order_key: u64,
     pub(crate) deadline_ms: u64,
+    /// The number of the file that holds the payload.
+    pub(crate) blob: u64,
 }
 
 /// The kinds of records.

@@ -373,14 +373,25 @@ impl<S: Seams> QueueCell<S> {
         self.contents.reserve_until(seq);
     }
 
-    /// Tells the log exactly which messages were delivered, at a clean stop.
+    /// Tells the log which messages were never delivered, at a clean stop.
     pub fn log_delivered(&self, log: &S::Log) {
         if !self.durable || self.dead {
             return;
         }
         let mut delivered = SeqRanges::default();
         self.contents.delivered(&mut delivered);
-        log.append(|gather| gather.exposed_exactly(self.id.0, delivered.as_slice()));
+        let mut never = Vec::with_capacity(delivered.as_slice().len() + 1);
+        let mut from = 0;
+        for (first, last) in delivered.as_slice() {
+            if from < *first {
+                never.push((from, first - 1));
+            }
+            from = last.saturating_add(1);
+        }
+        if from < self.contents.next_seq().0 {
+            never.push((from, self.contents.next_seq().0 - 1));
+        }
+        log.append(|gather| gather.unexpose(self.id.0, &never));
     }
 }
 

@@ -7,7 +7,7 @@ use leveret_storage::{BodyRef, GroupId, MessageFlags, Payload, Position};
 
 use super::QueueCell;
 use crate::around::Around;
-use crate::payload::{ANNOTATED, Lengths};
+use crate::payload::{ANNOTATED, Lengths, body_len};
 use crate::seams::{Log, Seams};
 
 /// A message on its way into a queue.
@@ -202,7 +202,8 @@ impl<S: Seams> QueueCell<S> {
                             Body::Small(_) => &[][..],
                             Body::Large(body) => body.segments(),
                         };
-                        let payload = Payload { parts: &parts, segments };
+                        let body_len = body_len(&item.message);
+                        let payload = Payload { parts: &parts, segments, body_len };
                         gather.message(self.id.0, seq, flags, order_key, deadline_ms, payload)
                     }
                 };

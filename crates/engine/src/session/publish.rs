@@ -29,7 +29,7 @@ use super::content::{self, OwnedPublish, Span};
 use super::methods::header_failure;
 use super::{Failure, Session};
 use crate::cell::{Incoming, Purpose, Terms};
-use crate::payload::Lengths;
+use crate::payload::{Lengths, body_len};
 use crate::queue::QueueRef;
 use crate::route::{Route, RouteCache, Routing};
 use crate::seams::{Log, Seams};
@@ -320,6 +320,7 @@ impl<S: Seams> Session<S> {
                 item.into_iter().for_each(|item| item.refused = true);
             }
         }
+        self.end_shared_bodies(items);
         for Share { mut items, .. } in shares.drain(..) {
             if self.publisher.spare.len() < SPARE_LISTS {
                 items.clear();
@@ -345,8 +346,16 @@ impl<S: Seams> Session<S> {
             let lengths = Lengths::of(&message);
             let parts = lengths.parts(&message);
             let segments = item.large_body.as_ref().map_or(&[][..], |body| body.segments());
-            let payload = Payload { parts: &parts, segments };
+            let payload = Payload { parts: &parts, segments, body_len: body_len(&message) };
             item.shared_body = Some(self.broker.log.append(|gather| gather.body(payload)).0);
+        }
+    }
+
+    /// Tells the log that no queue will log these bodies any more.
+    fn end_shared_bodies(&mut self, items: &mut [Item<S>]) {
+        if items.iter().any(|item| item.shared_body.is_some()) {
+            let bodies = items.iter_mut().filter_map(|item| item.shared_body.take());
+            self.broker.log.append(|gather| bodies.for_each(|body| gather.end_body(body)));
         }
     }
 

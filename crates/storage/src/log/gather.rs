@@ -9,7 +9,7 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use crate::definitions::Change;
-use crate::format::{self, RECORD_HEAD};
+use crate::format::{self, BODY_FIELDS, MESSAGE_FIELDS, PayloadSum, RECORD_HEAD};
 use crate::record::{BodyRef, Extras, GroupId, Kind, MessageFlags, Payload, Position, SettleReason};
 
 /// Segments below this are cheaper to copy than to write from where they lie.
@@ -29,6 +29,10 @@ pub struct Gather {
     next: u64,
     batch_bytes: usize,
     group: Option<GroupId>,
+    /// Positions of the bodies that still get entries and of the groups that still get records, rising.
+    open: Vec<u64>,
+    /// Once handed over: the first that was open then, or the position that came next.
+    floor: Option<u64>,
     meta: Vec<u8>,
     small: Vec<u8>,
     large: Vec<Large>,
@@ -52,6 +56,7 @@ struct Cut {
     small: usize,
     large: usize,
     position: u64,
+    floor: u64,
 }
 
 /// What goes into one batch.
@@ -62,6 +67,7 @@ pub(crate) struct Chunk<'a> {
     pub(crate) payload_len: u64,
     pub(crate) first_position: u64,
     pub(crate) record_count: u32,
+    pub(crate) floor: Position,
 }
 
 impl Gather {
@@ -74,6 +80,8 @@ impl Gather {
             next: next.0,
             batch_bytes,
             group: None,
+            open: Vec::new(),
+            floor: None,
             meta: Vec::new(),
             small: Vec::new(),
             large: Vec::new(),
@@ -104,23 +112,30 @@ impl Gather {
     ) -> Position {
         let extras = self.extras(order_key, deadline_ms);
         let len = payload.len();
-        self.make_room(RECORD_HEAD + format::extras_len(&extras) + 24 + len);
-        let (len, crc) = self.put_payload(payload, len);
-        format::put_head(&mut self.meta, Kind::Message, flags.bits(), &extras, 24);
-        format::put_message(&mut self.meta, queue, seq, len, crc);
+        self.make_room(RECORD_HEAD + format::extras_len(&extras) + MESSAGE_FIELDS + len);
+        let sum = self.put_payload(payload, len);
+        format::put_head(&mut self.meta, Kind::Message, flags.bits(), &extras, MESSAGE_FIELDS as u32);
+        format::put_message(&mut self.meta, queue, seq, sum);
         self.close_record()
     }
 
     /// A body that several queues will share; each gets an [`entry`](Self::entry). Without one it is garbage.
+    /// Once it gets no more, [`end_body`](Self::end_body) must say so: until then no checkpoint passes it.
     pub fn body(&mut self, payload: Payload<'_>) -> (BodyRef, Position) {
         self.group = None;
         let len = payload.len();
-        self.make_room(RECORD_HEAD + 8 + len);
-        let (len, crc) = self.put_payload(payload, len);
-        format::put_head(&mut self.meta, Kind::Body, 0, &Extras::default(), 8);
-        format::put_body(&mut self.meta, len, crc);
+        self.make_room(RECORD_HEAD + BODY_FIELDS + len);
+        let sum = self.put_payload(payload, len);
+        format::put_head(&mut self.meta, Kind::Body, 0, &Extras::default(), BODY_FIELDS as u32);
+        format::put_body(&mut self.meta, sum);
         let position = self.close_record();
+        self.open.push(position.0);
         (BodyRef(position.0), position)
+    }
+
+    /// The body gets no more entries. Writes nothing.
+    pub fn end_body(&mut self, body: BodyRef) {
+        self.close(body.0);
     }
 
     /// A message whose body stands in the log already.
@@ -156,18 +171,10 @@ impl Gather {
         self.ranges(Kind::Expose, 0, &[queue], ranges)
     }
 
-    /// Exactly these messages of the queue were delivered, and no others, whatever was exposed or marked
-    /// before. For a clean stop, once for each queue, after its last delivery.
-    pub fn exposed_exactly(&mut self, queue: u64, ranges: &[(u64, u64)]) -> Position {
-        let group = self.group.take();
-        let (first, rest) = ranges.split_at(ranges.len().min(RANGES_PER_RECORD));
-        self.group = group;
-        let position = self.ranges(Kind::Expose, 1, &[queue], first);
-        if rest.is_empty() {
-            return position;
-        }
-        self.group = group;
-        self.expose(queue, rest)
+    /// Messages that were exposed or marked seen, and never delivered: they count as not seen again. For a
+    /// clean stop, after the queue's last delivery.
+    pub fn unexpose(&mut self, queue: u64, ranges: &[(u64, u64)]) -> Position {
+        self.ranges(Kind::Expose, format::WITHDRAWN, &[queue], ranges)
     }
 
     /// A change of the definitions: puts and, without a value, deletes, all or none of which count.
@@ -185,12 +192,14 @@ impl Gather {
     }
 
     /// Opens a group: records put [`within`](Self::within) it count only if its commit does. Others may
-    /// come between. A group that is never committed needs no end.
+    /// come between. Until its commit no checkpoint passes it.
     pub fn begin_group(&mut self) -> GroupId {
         self.group = None;
         self.make_room(RECORD_HEAD);
         format::put_head(&mut self.meta, Kind::GroupBegin, 0, &Extras::default(), 0);
-        GroupId(self.close_record().0)
+        let position = self.close_record().0;
+        self.open.push(position);
+        GroupId(position)
     }
 
     /// Commits a group: durable with this position, all of it.
@@ -199,6 +208,7 @@ impl Gather {
         self.make_room(RECORD_HEAD + 8);
         format::put_head(&mut self.meta, Kind::GroupCommit, 0, &Extras::default(), 8);
         format::put_numbers(&mut self.meta, &[group.0]);
+        self.close(group.0);
         self.close_record()
     }
 
@@ -228,12 +238,15 @@ impl Gather {
         into.next = self.next;
         into.batch_bytes = self.batch_bytes;
         into.group = None;
+        into.floor = None;
+        self.floor = Some(self.first_open());
+        std::mem::swap(&mut self.open, &mut into.open);
         std::mem::swap(self, into);
     }
 
     #[inline]
     fn extras(&mut self, order_key: u64, deadline_ms: u64) -> Extras {
-        Extras { group: self.group.take().map_or(0, |group| group.0), order_key, deadline_ms }
+        Extras { group: self.group.take().map_or(0, |group| group.0), order_key, deadline_ms, blob: 0 }
     }
 
     fn ranges(&mut self, kind: Kind, flags: u8, numbers: &[u64], ranges: &[(u64, u64)]) -> Position {
@@ -273,8 +286,26 @@ impl Gather {
         position
     }
 
+    /// The first position that a cut of the log must not pass: of a body or a group that is still open, or
+    /// of the next record.
+    fn first_open(&self) -> u64 {
+        self.open.first().copied().unwrap_or(self.next)
+    }
+
+    /// The first position that a cut behind all of this must not pass.
+    pub(crate) fn floor(&self) -> Position {
+        Position(self.floor.unwrap_or_else(|| self.first_open()))
+    }
+
+    fn close(&mut self, position: u64) {
+        // Those opened last are mostly the first to be closed.
+        if let Some(at) = self.open.iter().rposition(|open| *open == position) {
+            self.open.remove(at);
+        }
+    }
+
     #[inline]
-    fn put_payload(&mut self, payload: Payload<'_>, len: usize) -> (u32, u32) {
+    fn put_payload(&mut self, payload: Payload<'_>, len: usize) -> PayloadSum {
         let from = self.small.len();
         for part in payload.parts {
             self.small.extend_from_slice(part);
@@ -283,7 +314,7 @@ impl Gather {
         if !payload.segments.is_empty() {
             crc = self.put_segments(crc, payload.segments);
         }
-        (length(len), crc)
+        PayloadSum { len: length(len), crc, body_len: payload.body_len }
     }
 
     fn put_segments(&mut self, crc: u32, segments: &[Bytes]) -> u32 {
@@ -301,7 +332,13 @@ impl Gather {
     }
 
     fn end(&self) -> Cut {
-        Cut { meta: self.meta.len(), small: self.small.len(), large: self.large.len(), position: self.next }
+        Cut {
+            meta: self.meta.len(),
+            small: self.small.len(),
+            large: self.large.len(),
+            position: self.next,
+            floor: self.floor().0,
+        }
     }
 
     /// The first batch that is not written yet.
@@ -332,7 +369,14 @@ impl Gather {
         }
         put(self.small.get(small_at..end.small)?);
         let meta = self.meta.get(start.meta..end.meta)?;
-        Some(Chunk { meta, payload, payload_len, first_position: start.position, record_count })
+        Some(Chunk {
+            meta,
+            payload,
+            payload_len,
+            first_position: start.position,
+            record_count,
+            floor: Position(end.floor),
+        })
     }
 
     /// The first batch is durable.
@@ -342,6 +386,7 @@ impl Gather {
             return;
         }
         self.first = self.next;
+        self.floor = None;
         self.written = 0;
         self.filling = 0;
         self.cuts.clear();

@@ -14,6 +14,7 @@ use crate::format::{
     self, BATCH_HEADER, BLOCK, BatchHeader, CLEAN_STOP, EPOCH_START, LogId, Place, SLOT_HEADER, SlotHeader,
 };
 use crate::log::gather::{Chunk, Gather};
+use crate::log::sink::{BatchSink, DurableBatch, NoSink};
 use crate::log::slots::Slot;
 use crate::record::Position;
 use crate::recovery::LogTail;
@@ -47,6 +48,9 @@ pub struct LogWriter<D: Disk> {
     last_file: u64,
     synced: Position,
     last_batch_is_empty: bool,
+    /// As of the last batch of records: see [`DurableBatch::floor`].
+    floor: Position,
+    sink: Box<dyn BatchSink>,
     poisoned: bool,
     statistics: WriterStatistics,
 }
@@ -70,7 +74,7 @@ impl<D: Disk> LogWriter<D> {
     ///
     /// # Errors
     /// `Full` or `Io`; the log is as it was then, and may be recovered again.
-    pub fn open(dir: &DataDir<D>, tail: LogTail) -> Result<Self, StorageError> {
+    pub fn open(dir: &DataDir<D>, mut tail: LogTail) -> Result<Self, StorageError> {
         let disk = dir.disk().clone();
         let folder = dir.log_folder();
         disk.create_folder(&folder).map_err(StorageError::io(&folder, "create folder"))?;
@@ -108,6 +112,8 @@ impl<D: Disk> LogWriter<D> {
             next_is_named: false,
             synced: Position(0),
             last_batch_is_empty: tail.header.record_count == 0,
+            floor: Position(0),
+            sink: std::mem::replace(&mut tail.sink, Box::new(NoSink)),
             poisoned: false,
             statistics: WriterStatistics { slots: 1, ..WriterStatistics::default() },
             disk,
@@ -152,10 +158,12 @@ impl<D: Disk> LogWriter<D> {
             let first = gather.first_position();
             assert_eq!(first.0, self.synced.0 + 1, "records missing between the log and what was gathered");
         }
+        let floor = gather.floor();
         while let Some(chunk) = gather.chunk() {
             self.write(chunk, 0)?;
             gather.chunk_written();
         }
+        self.floor = floor;
         Ok(self.synced)
     }
 
@@ -201,6 +209,7 @@ impl<D: Disk> LogWriter<D> {
             payload_len: 0,
             first_position: self.synced.0 + 1,
             record_count: 0,
+            floor: self.floor,
         }
     }
 
@@ -303,6 +312,10 @@ impl<D: Disk> LogWriter<D> {
             .map_err(StorageError::io(&active.path, "write"))?;
         disk.sync_data(&active.file).map_err(StorageError::io(&active.path, "sync"))?;
 
+        let at = Place { incarnation: self.active.incarnation, offset: self.offset };
+        let batch = DurableBatch { at, header: &header, header_crc, meta: chunk.meta, floor: chunk.floor };
+        self.sink.batch(batch)?;
+        self.floor = chunk.floor;
         self.offset += total;
         self.number += 1;
         self.header_crc = header_crc;
@@ -324,6 +337,7 @@ impl<D: Disk> LogWriter<D> {
             payload_len: tail.payload.len() as u64,
             first_position: tail.header.first_position,
             record_count: tail.header.record_count,
+            floor: Position(tail.header.first_position.saturating_add(tail.header.record_count.into())),
         };
         let start = BatchHeader {
             flags: EPOCH_START,
@@ -363,6 +377,7 @@ impl LogTail {
             last_file: 0,
             void_slots: Vec::new(),
             trim: None,
+            sink: Box::new(NoSink),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::definitions::{self, DefinitionCheckpoint, Definitions, DefinitionsSou
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::format::{BatchHeader, CLEAN_STOP, Place};
+use crate::log::sink::{BatchSink, NoSink};
 use crate::log::slots::FoundSlots;
 use crate::log::walk::{Batch, Walk};
 use crate::record::{MessageFlags, Position};
@@ -131,6 +132,8 @@ pub struct LogTail {
     pub(crate) void_slots: Vec<PathBuf>,
     /// The slot that was active, and where the last batch in it ends.
     pub(crate) trim: Option<(PathBuf, u64)>,
+    /// Hears of every batch from the repeated one on.
+    pub(crate) sink: Box<dyn BatchSink>,
 }
 
 /// Reads what survived and gives it to `sink`. `checkpoint` is where the definitions were kept beside the
@@ -253,6 +256,7 @@ impl Ends {
             header: self.last.header,
             meta: self.last.meta,
             payload,
+            sink: Box::new(NoSink),
         })
     }
 }

@@ -51,7 +51,7 @@ struct Group {
 #[derive(Debug)]
 enum Later {
     Settle { queue: u64, reason: u8, ranges: Vec<(u64, u64)> },
-    Expose { queue: u64, exact: bool, ranges: Vec<(u64, u64)> },
+    Expose { queue: u64, withdrawn: bool, ranges: Vec<(u64, u64)> },
     Return { queue: u64, delivery_count: u64, ranges: Vec<(u64, u64)> },
     Definition { position: u64, revision: u64, changes: Vec<Change> },
 }
@@ -201,8 +201,8 @@ impl Survey {
             Fields::Settle { queue, reason, ranges } => {
                 Later::Settle { queue: *queue, reason: *reason, ranges: owned(ranges) }
             }
-            Fields::Expose { queue, exact, ranges } => {
-                Later::Expose { queue: *queue, exact: *exact, ranges: owned(ranges) }
+            Fields::Expose { queue, withdrawn, ranges } => {
+                Later::Expose { queue: *queue, withdrawn: *withdrawn, ranges: owned(ranges) }
             }
             Fields::Return { queue, delivery_count, ranges } => {
                 Later::Return { queue: *queue, delivery_count: *delivery_count, ranges: owned(ranges) }
@@ -233,13 +233,10 @@ impl Survey {
                     self.queues.remove(queue);
                 }
             }
-            Later::Expose { queue, exact, ranges } => {
+            Later::Expose { queue, withdrawn, ranges } => {
                 let Some(found) = self.queues.get_mut(queue) else { return };
-                if *exact {
-                    found.live.values_mut().for_each(|live| live.seen = false);
-                }
                 for (first, last) in ranges {
-                    found.live.range_mut(first..=last).for_each(|(_, live)| live.seen = true);
+                    found.live.range_mut(first..=last).for_each(|(_, live)| live.seen = !withdrawn);
                 }
             }
             Later::Return { queue, delivery_count, ranges } => {

@@ -131,7 +131,7 @@ fn after_an_idle_batch_damage_to_the_last_message_is_not_taken_for_a_crash() {
     run.step();
     run.log.idle().unwrap();
     drop(run);
-    for (at, expected) in [(0, "refused"), (100, "refused"), (170, "refused"), (160 + 32 + 3, "quarantined")]
+    for (at, expected) in [(0, "refused"), (100, "refused"), (170, "refused"), (160 + 36 + 3, "quarantined")]
     {
         let copy = changed(&disk, |bytes| bytes[batch_at(2) + at] ^= 1);
         let outcome = match look(&copy) {

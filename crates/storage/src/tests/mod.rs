@@ -6,6 +6,7 @@ mod full_disk;
 mod model;
 mod rot;
 mod roundtrip;
+mod sink;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

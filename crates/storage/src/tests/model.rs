@@ -15,7 +15,7 @@ pub(super) enum Op {
     Settle { queue: u64, back: u64, width: u64 },
     Return { queue: u64, back: u64, count: u64 },
     Expose { queue: u64, back: u64 },
-    ExposeExactly { queue: u64, back: u64 },
+    Unexpose { queue: u64, back: u64 },
     Delete { queue: u64 },
     Define { key: u8, value: Option<u8> },
     Group { queue: u64, commit: bool },
@@ -35,7 +35,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(queue, back, width)| Op::Settle { queue, back, width }),
         1 => (queue.clone(), 0..6u64, 1..5u64).prop_map(|(queue, back, count)| Op::Return { queue, back, count }),
         1 => (queue.clone(), 0..6u64).prop_map(|(queue, back)| Op::Expose { queue, back }),
-        1 => (queue.clone(), 0..6u64).prop_map(|(queue, back)| Op::ExposeExactly { queue, back }),
+        1 => (queue.clone(), 0..6u64).prop_map(|(queue, back)| Op::Unexpose { queue, back }),
         1 => queue.clone().prop_map(|queue| Op::Delete { queue }),
         2 => (0..6u8, any::<Option<u8>>()).prop_map(|(key, value)| Op::Define { key, value }),
         2 => (queue, any::<bool>()).prop_map(|(queue, commit)| Op::Group { queue, commit }),
@@ -73,7 +73,7 @@ enum Done {
     Message { queue: u64, seq: u64, body: Vec<u8>, seen: bool },
     Settle { queue: u64, first: u64, last: u64 },
     Return { queue: u64, first: u64, last: u64, count: u64 },
-    Expose { queue: u64, first: u64, last: u64, exact: bool },
+    Expose { queue: u64, first: u64, last: u64, withdrawn: bool },
     Delete { queue: u64 },
     Define { revision: u64, key: u8, value: Option<u8> },
 }
@@ -139,12 +139,10 @@ impl Model {
                         }
                     }
                 }
-                Done::Expose { queue, first, last, exact } => {
+                Done::Expose { queue, first, last, withdrawn } => {
                     for message in state.queues.entry(queue).or_default() {
                         if (first..=last).contains(&message.seq) {
-                            message.flags = MessageFlags::SEEN;
-                        } else if exact {
-                            message.flags = MessageFlags::NONE;
+                            message.flags = if withdrawn { MessageFlags::NONE } else { MessageFlags::SEEN };
                         }
                     }
                 }
@@ -170,9 +168,9 @@ impl Model {
                 let flags = if seen { MessageFlags::SEEN } else { MessageFlags::NONE };
                 let segment = [bytes::Bytes::from(body.clone())];
                 let payload = if len % 2 == 0 {
-                    Payload { parts: &[&body], segments: &[] }
+                    Payload { parts: &[&body], segments: &[], ..Payload::default() }
                 } else {
-                    Payload { parts: &[], segments: &segment }
+                    Payload { parts: &[], segments: &segment, ..Payload::default() }
                 };
                 let position = gather.message(queue, seq, flags, queue, 0, payload);
                 self.done.push((position, Done::Message { queue, seq, body, seen }));
@@ -202,12 +200,12 @@ impl Model {
             Op::Expose { queue, back } => {
                 let (first, last) = self.range(queue, back, 3);
                 let position = gather.expose(queue, &[(first, last)]);
-                self.done.push((position, Done::Expose { queue, first, last, exact: false }));
+                self.done.push((position, Done::Expose { queue, first, last, withdrawn: false }));
             }
-            Op::ExposeExactly { queue, back } => {
+            Op::Unexpose { queue, back } => {
                 let (first, last) = self.range(queue, back, 3);
-                let position = gather.exposed_exactly(queue, &[(first, last)]);
-                self.done.push((position, Done::Expose { queue, first, last, exact: true }));
+                let position = gather.unexpose(queue, &[(first, last)]);
+                self.done.push((position, Done::Expose { queue, first, last, withdrawn: true }));
             }
             Op::Delete { queue } => {
                 let position = gather.settle(queue, &[(0, u64::MAX)], SettleReason::QueueDeleted);
