@@ -4,12 +4,19 @@
 //! It judges by four rules. A confirmed message reaches every queue it was routed to. A body comes back as it was
 //! sent. First deliveries of one publisher's messages come in the order of publishing, for each queue that has a
 //! single consumer, and for each consumer of the others. A message that was delivered before comes `redelivered`,
-//! and one that was not comes so only after a crash.
+//! and one that was not comes so only after a crash (after a clean stop: only what was under way to a consumer).
+//! What was settled and answered for stays settled, in the same life and over a clean stop; each publish is
+//! confirmed once.
 
+mod body;
+
+use std::collections::BTreeMap;
 use std::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicU32, AtomicU64, Ordering},
 };
+
+pub use body::body;
 
 /// How many violations are kept with their words.
 const KEPT_VIOLATIONS: usize = 20;
@@ -53,6 +60,15 @@ pub struct Delivery {
     pub life: u32,
 }
 
+/// How a life of the broker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By SIGKILL, at any instruction.
+    Killed,
+    /// By itself, in order.
+    Stopped,
+}
+
 /// What a whole run amounts to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -72,6 +88,10 @@ pub struct Report {
     pub out_of_order: u64,
     /// Repeats without the flag, and flags on messages that this life of the broker first saw and first delivered.
     pub wrong_flags: u64,
+    /// Messages that came again although they were settled: in the same life, or over a clean stop.
+    pub returned: u64,
+    /// Confirms of nothing that was waiting for one.
+    pub wrong_confirms: u64,
     /// The first violations in words.
     pub violations: Vec<String>,
 }
@@ -80,7 +100,8 @@ impl Report {
     /// Whether every promise was kept.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.lost + self.altered + self.out_of_order + self.wrong_flags == 0
+        let Self { lost, altered, out_of_order, wrong_flags, returned, wrong_confirms, .. } = self;
+        lost + altered + out_of_order + wrong_flags + returned + wrong_confirms == 0
     }
 }
 
@@ -90,7 +111,11 @@ pub struct Ledger {
     publishers: Vec<Mutex<Published>>,
     queues: Vec<Mutex<Delivered>>,
     consumers: Vec<Consumer>,
+    /// Unacked messages that a consumer may have.
+    prefetch: u64,
     life: AtomicU32,
+    /// How each life before this one ended.
+    ends: Mutex<Vec<End>>,
     confirmed: AtomicU64,
     broken: Mutex<Report>,
 }
@@ -108,6 +133,10 @@ struct Published {
 struct Delivered {
     /// For each publisher and number: whether it came.
     seen: Vec<Vec<bool>>,
+    /// For each publisher and number: the life in which its settlement was answered for, plus one; 0 before.
+    settled: Vec<Vec<u32>>,
+    /// Flagged first deliveries that only a clean stop explains, by its life.
+    flagged: BTreeMap<u32, u64>,
     deliveries: u64,
     repeats: u64,
 }
@@ -124,11 +153,18 @@ struct Consumer {
 
 impl Ledger {
     /// A book for `publishers` publishers, `queues` queues and consumers at the places `consumers`: the queue that
-    /// each reads.
+    /// each reads, with at most `prefetch` messages unacked.
     #[must_use]
-    pub fn new(publishers: usize, queues: usize, consumers: &[usize]) -> Self {
-        let delivered =
-            || Mutex::new(Delivered { seen: vec![Vec::new(); publishers], deliveries: 0, repeats: 0 });
+    pub fn new(publishers: usize, queues: usize, consumers: &[usize], prefetch: u16) -> Self {
+        let delivered = || {
+            Mutex::new(Delivered {
+                seen: vec![Vec::new(); publishers],
+                settled: vec![Vec::new(); publishers],
+                flagged: BTreeMap::new(),
+                deliveries: 0,
+                repeats: 0,
+            })
+        };
         let consumer = |queue: &usize| Consumer {
             queue: *queue,
             alone: consumers.iter().filter(|other| *other == queue).count() == 1,
@@ -138,6 +174,8 @@ impl Ledger {
             publishers: (0..publishers).map(|_| Mutex::default()).collect(),
             queues: (0..queues).map(|_| delivered()).collect(),
             consumers: consumers.iter().map(consumer).collect(),
+            prefetch: prefetch.into(),
+            ends: Mutex::default(),
             life: AtomicU32::new(0),
             confirmed: AtomicU64::new(0),
             broken: Mutex::default(),
@@ -151,7 +189,8 @@ impl Ledger {
     }
 
     /// The broker is dead; what comes next is another life.
-    pub fn next_life(&self) {
+    pub fn next_life(&self, end: End) {
+        lock(&self.ends).push(end);
         self.life.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -176,6 +215,17 @@ impl Ledger {
         }
     }
 
+    /// A confirm came for nothing that waited for one.
+    pub fn wrong_confirm(&self, what: &str) {
+        self.broken(|report| &mut report.wrong_confirms, || what.to_owned());
+    }
+
+    /// The settlement of a message, seen in `life`, was processed: the broker answered what was asked after it.
+    pub fn settled(&self, queue: usize, id: MessageId, life: u32) {
+        let mut book = lock(&self.queues[queue]);
+        *slot(&mut book.settled[id.publisher], id.number) = life + 1;
+    }
+
     /// Something came that was never sent.
     pub fn altered(&self, what: &str) {
         self.broken(|report| &mut report.altered, || what.to_owned());
@@ -195,39 +245,70 @@ impl Ledger {
         if !delivery.intact {
             self.altered(&format!("{} came altered", id.to_text()));
         }
-        let first = self.note(place.queue, id);
-        self.check_flag(place.queue, &delivery, first, sent_in);
+        let (first, settled_in) = self.note(place.queue, id);
+        self.check_flag(place, &delivery, first, sent_in);
         if first {
             self.check_order(place, &delivery);
         }
+        if let Some(settled_in) = settled_in
+            && self.ends_of(settled_in, delivery.life).first() != Some(&End::Killed)
+        {
+            let words = || format!("queue {}: {} was settled and came again", place.queue, id.to_text());
+            self.broken(|report| &mut report.returned, words);
+        }
     }
 
-    /// Marks a message as seen; says whether it was the first time.
-    fn note(&self, queue: usize, id: MessageId) -> bool {
+    /// Marks a message as seen; says whether it was the first time, and in which life it had been settled.
+    fn note(&self, queue: usize, id: MessageId) -> (bool, Option<u32>) {
         let mut book = lock(&self.queues[queue]);
         book.deliveries += 1;
-        let seen = &mut book.seen[id.publisher];
-        if seen.len() <= id.number {
-            seen.resize(id.number + 1, false);
-        }
-        let first = !std::mem::replace(&mut seen[id.number], true);
+        let first = !std::mem::replace(slot(&mut book.seen[id.publisher], id.number), true);
         book.repeats += u64::from(!first);
-        first
+        // It is there again, so what comes next is judged anew.
+        let settled = std::mem::take(slot(&mut book.settled[id.publisher], id.number));
+        (first, settled.checked_sub(1))
     }
 
-    fn check_flag(&self, queue: usize, delivery: &Delivery, first: bool, sent_in: u32) {
-        let text = delivery.id.to_text();
+    /// How each life from `first` to before `last` ended.
+    fn ends_of(&self, first: u32, last: u32) -> Vec<End> {
+        let ends = lock(&self.ends);
+        ends.get(first as usize..last as usize).unwrap_or_default().to_vec()
+    }
+
+    fn check_flag(&self, place: &Consumer, delivery: &Delivery, first: bool, sent_in: u32) {
+        let (queue, text) = (place.queue, delivery.id.to_text());
+        let wrong = |what: &str| {
+            let words = || {
+                format!("queue {queue}: {text} {what} (sent in life {sent_in}, came in {})", delivery.life)
+            };
+            self.broken(|report| &mut report.wrong_flags, words);
+        };
         if !first && !delivery.redelivered {
-            let words = || format!("queue {queue}: {text} came again without the flag");
-            self.broken(|report| &mut report.wrong_flags, words);
+            wrong("came again without the flag");
         }
-        if first && delivery.redelivered && delivery.life == sent_in {
-            let words = || format!("queue {queue}: {text} came first, with the flag, no crash before");
-            self.broken(|report| &mut report.wrong_flags, words);
+        if !first || !delivery.redelivered {
+            return;
+        }
+        let ends = self.ends_of(sent_in, delivery.life);
+        if ends.is_empty() {
+            wrong("came first, with the flag, no restart before");
+        } else if !ends.contains(&End::Killed) {
+            // It may have been under way to a consumer that the stop cut off, and no more than were allowed there.
+            let consumers = self.consumers.iter().filter(|other| other.queue == queue).count() as u64;
+            let mut book = lock(&self.queues[queue]);
+            let count = book.flagged.entry(delivery.life).or_default();
+            *count += 1;
+            if *count > self.prefetch * consumers * ends.len() as u64 {
+                wrong("came first, with the flag, only a clean stop before");
+            }
         }
     }
 
     fn check_order(&self, place: &Consumer, delivery: &Delivery) {
+        // With another consumer beside this one, a message with the flag may have been on its way there before.
+        if !place.alone && delivery.redelivered {
+            return;
+        }
         let MessageId { publisher, number } = delivery.id;
         let mut highest = lock(&place.highest);
         let before = highest[publisher].replace((delivery.life, number));
@@ -292,7 +373,7 @@ impl std::fmt::Display for Report {
         write!(
             f,
             "{} published, {} confirmed, {} deliveries, {} repeats; \
-             {} lost, {} altered, {} out of order, {} wrong flags",
+             {} lost, {} altered, {} out of order, {} wrong flags, {} returned, {} wrong confirms",
             self.published,
             self.confirmed,
             self.deliveries,
@@ -300,42 +381,25 @@ impl std::fmt::Display for Report {
             self.lost,
             self.altered,
             self.out_of_order,
-            self.wrong_flags
+            self.wrong_flags,
+            self.returned,
+            self.wrong_confirms
         )?;
         self.violations.iter().try_for_each(|words| write!(f, "\n  {words}"))
     }
 }
 
+/// The place of `number`, made when it is not there yet.
+fn slot<T: Clone + Default>(places: &mut Vec<T>, number: usize) -> &mut T {
+    if places.len() <= number {
+        places.resize(number + 1, T::default());
+    }
+    &mut places[number]
+}
+
 /// A thread that panicked while it held the book has already failed the test.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no other thread panicked")
-}
-
-/// The body of a message: its length and octets follow from its id alone, so a consumer needs no copy.
-#[must_use]
-pub fn body(id: MessageId) -> Vec<u8> {
-    let mut state = mix(((id.publisher as u64) << 40) ^ id.number as u64);
-    let len = match state % 64 {
-        0..=3 => 0,
-        4..=7 => 1 + (state >> 8) % 16_384,
-        8 => 65_536 + (state >> 8) % (196_608 + 1),
-        _ => 1 + (state >> 8) % 512,
-    };
-    let mut body = Vec::with_capacity(usize::try_from(len).expect("a length in memory") + 8);
-    while (body.len() as u64) < len {
-        state = mix(state);
-        body.extend(state.to_le_bytes());
-    }
-    body.truncate(usize::try_from(len).expect("a length in memory"));
-    body
-}
-
-/// A good shuffle of 64 bits (splitmix64's finaliser).
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]
@@ -344,7 +408,7 @@ mod tests {
 
     /// One publisher, queue 0 with a consumer alone, queue 1 with two.
     fn ledger(messages: usize) -> Ledger {
-        let ledger = Ledger::new(1, 2, &[0, 1, 1]);
+        let ledger = Ledger::new(1, 2, &[0, 1, 1], 1);
         for _ in 0..messages {
             let id = ledger.publish(0, 0);
             ledger.confirm(id);
@@ -374,7 +438,7 @@ mod tests {
     fn a_good_run_is_clean() {
         let ledger = ledger(3);
         come(&ledger, 0, 0, false);
-        ledger.next_life();
+        ledger.next_life(End::Killed);
         come(&ledger, 0, 0, true);
         come(&ledger, 0, 1, true);
         come(&ledger, 0, 2, false);
@@ -415,7 +479,7 @@ mod tests {
     fn order_is_held_over_a_crash_where_a_consumer_is_alone() {
         let ledger = ledger(3);
         come(&ledger, 0, 1, false);
-        ledger.next_life();
+        ledger.next_life(End::Killed);
         come(&ledger, 0, 0, true);
         assert_eq!(ledger.report(to_queue_0).out_of_order, 1);
     }
@@ -425,7 +489,7 @@ mod tests {
         let ledger = ledger(4);
         come(&ledger, 1, 1, false);
         come(&ledger, 2, 0, false);
-        ledger.next_life();
+        ledger.next_life(End::Killed);
         come(&ledger, 1, 3, false);
         come(&ledger, 1, 2, false);
         let report = ledger.report(to_queue_1);
@@ -442,11 +506,37 @@ mod tests {
     }
 
     #[test]
-    fn bodies_have_every_size_from_nothing_to_256_kib() {
-        let lengths: Vec<usize> =
-            (0..4_000).map(|number| body(MessageId { publisher: 1, number }).len()).collect();
-        assert!(lengths.contains(&0));
-        assert!(lengths.iter().any(|len| *len > 200_000));
-        assert!(lengths.iter().all(|len| *len <= 262_144));
+    fn a_settled_message_may_come_again_after_a_kill_and_not_otherwise() {
+        let ledger = ledger(1);
+        let settle = || ledger.settled(0, MessageId { publisher: 0, number: 0 }, ledger.life());
+        come(&ledger, 0, 0, false);
+        settle();
+        ledger.next_life(End::Killed);
+        come(&ledger, 0, 0, true);
+        assert_eq!(ledger.report(to_queue_0).returned, 0);
+        settle();
+        come(&ledger, 0, 0, true);
+        assert_eq!(ledger.report(to_queue_0).returned, 1);
+        settle();
+        ledger.next_life(End::Stopped);
+        come(&ledger, 0, 0, true);
+        assert_eq!(ledger.report(to_queue_0).returned, 2);
+    }
+
+    #[test]
+    fn a_clean_stop_explains_as_many_flags_as_were_under_way() {
+        let ledger = ledger(2);
+        ledger.next_life(End::Stopped);
+        come(&ledger, 0, 0, true);
+        assert_eq!(ledger.report(to_queue_0).wrong_flags, 0);
+        come(&ledger, 0, 1, true);
+        assert_eq!(ledger.report(to_queue_0).wrong_flags, 1);
+    }
+
+    #[test]
+    fn a_confirm_of_nothing_is_wrong() {
+        let ledger = ledger(0);
+        ledger.wrong_confirm("tag 7");
+        assert!(!ledger.report(to_queue_0).is_clean());
     }
 }

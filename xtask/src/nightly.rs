@@ -15,7 +15,7 @@ const PROPERTY_CASES: &str = "100000";
 /// Each of these writes and recovers a whole simulated disk.
 const STORAGE_CASES: &str = "2000";
 const FUZZ_EXECUTIONS: &str = "10000000";
-const CRASH_CYCLES: &str = "50";
+const CRASH_CYCLES: &str = "200";
 const PROGRAMME_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 type Step = (&'static str, fn() -> Result<Tally, Failure>);
@@ -87,12 +87,13 @@ fn fuzzer(args: &[&str]) -> Result<Tally, Failure> {
 }
 
 /// `kill -9` under confirmed load, cycle after cycle; then the same on a build that confirms before the write, which
-/// must be found out.
+/// must be found out. `LEVERET_CRASH_CYCLES=101-200` goes on where a run was broken off.
 fn crash() -> Result<Tally, Failure> {
     Broker::build()?;
     let mut command =
         cargo(&["test", "--package=leveret-tests", "--", "--include-ignored", "--nocapture", "crash::"]);
-    tests(command.env("LEVERET_CRASH_CYCLES", CRASH_CYCLES))
+    let cycles = std::env::var("LEVERET_CRASH_CYCLES").unwrap_or_else(|_| CRASH_CYCLES.to_owned());
+    tests(command.env("LEVERET_CRASH_CYCLES", cycles))
 }
 
 fn suites() -> Result<Tally, Failure> {
