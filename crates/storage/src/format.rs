@@ -1,7 +1,11 @@
 //! The bytes of slots, batches and records: the only file that knows their layout.
 //!
 //! All integers are little-endian, all checksums CRC-32. `docs/STORAGE.md` has the same in tables.
-//! Reading never trusts a length and never panics. Owns no file and no order of writes.
+//! Reading never trusts a length and never panics. Owns no file and no order of writes. Runs and the
+//! manifest have modules of their own below.
+
+#[allow(dead_code, reason = "the index that uses it is being built")]
+pub(crate) mod run;
 
 use std::path::{Path, PathBuf};
 
@@ -552,6 +556,10 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rest.len()
     }
 
     /// An integer of [`put_varint`]; not one that is longer than it need be.

@@ -5,6 +5,18 @@
 //! in the manifest, the slot or blob that it names is listed too, and its number is not among its queue's
 //! settled ones.
 
+mod merge;
+mod reader;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+#[allow(unused_imports, reason = "the index that uses it is being built")]
+pub(crate) use merge::{RunMerge, merge};
+pub(crate) use reader::{Run, RunCursor};
+pub(crate) use writer::RunWriter;
+
 use crate::record::MessageFlags;
 
 /// The order of messages on disk: by queue, within it by order key, within that by number.
@@ -50,4 +62,6 @@ pub(crate) struct RunEntry {
     pub(crate) deadline_ms: u64,
     /// As of when the run was written.
     pub(crate) delivery_count: u32,
+    /// How many messages had this payload in common when the run was written; 1 for most.
+    pub(crate) shared: u32,
 }
