@@ -102,6 +102,7 @@ impl<S: Seams> RecoverySink for Sink<S> {
         let keep = Keep {
             logged: true,
             redelivered: message.flags.contains(MessageFlags::SEEN),
+            exposed: true,
             annotated: message.flags.contains(payload::ANNOTATED),
             level: u8::try_from(message.order_key).unwrap_or(u8::MAX),
             deadline_ms: (message.deadline_ms != 0).then_some(message.deadline_ms),

@@ -159,6 +159,7 @@ impl<S: Seams> QueueCell<S> {
         let settings = &around.queue.settings;
         let mut keep = Keep {
             logged: self.durable && (terms.persistent || self.all_persistent),
+            exposed: true,
             annotated: terms.annotated,
             redelivered: terms.rejections > 0 && self.contents.counts_deliveries(),
             ..Keep::default()
