@@ -102,7 +102,6 @@ impl<S: Seams> RecoverySink for Sink<S> {
         let keep = Keep {
             logged: true,
             redelivered: message.flags.contains(MessageFlags::SEEN),
-            exposed: true,
             annotated: message.flags.contains(payload::ANNOTATED),
             level: u8::try_from(message.order_key).unwrap_or(u8::MAX),
             deadline_ms: (message.deadline_ms != 0).then_some(message.deadline_ms),
@@ -120,7 +119,7 @@ pub fn boot<S: Seams, D: Disk>(
     dir: &DataDir<D>,
     checkpoint: Option<&mut dyn DefinitionCheckpoint>,
     access: Access,
-) -> Result<(Booted<S>, Recovered), BootError> {
+) -> Result<(Booted<S>, Recovered<D>), BootError> {
     let mut sink = Sink::<S> {
         access,
         parameters: Parameters::default(),

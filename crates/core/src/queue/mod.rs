@@ -5,7 +5,6 @@ mod consumers;
 mod contents;
 mod entry;
 mod length_limit;
-mod line;
 mod planted;
 mod ready;
 mod seq_ranges;
@@ -13,9 +12,8 @@ mod store;
 mod unacked;
 
 pub use consumers::{Activity, Consumer, ConsumerKey, Consumers};
-pub use contents::{Contents, Requeued, Totals, Want};
+pub use contents::{Contents, Requeued, Totals};
 pub use entry::{Entry, Keep};
-pub use line::ColdCounts;
 pub use seq_ranges::SeqRanges;
 
 #[cfg(test)]

@@ -261,7 +261,7 @@ impl<S: Seams> QueueCell<S> {
     /// may still wait for its sync.
     pub fn purge(&mut self, log: &S::Log) -> (u64, Position) {
         let mut logged = SeqRanges::default();
-        let count = self.contents.purge(&[], &mut logged);
+        let count = self.contents.purge(&mut logged);
         self.log_settled(log, None, &logged, SettleReason::Purged);
         (count, self.last_settlement)
     }

@@ -159,7 +159,6 @@ impl<S: Seams> QueueCell<S> {
         let settings = &around.queue.settings;
         let mut keep = Keep {
             logged: self.durable && (terms.persistent || self.all_persistent),
-            exposed: true,
             annotated: terms.annotated,
             redelivered: terms.rejections > 0 && self.contents.counts_deliveries(),
             ..Keep::default()

@@ -8,7 +8,6 @@
 //! where the batch before it ended. From that place the walk goes to the copy; what else lay there is void.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -46,6 +45,38 @@ pub(crate) struct TornTail {
     pub(crate) bytes: u64,
 }
 
+/// Where a walk is: between two batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct WalkAt {
+    /// Where the batch before it ends; all zero before the first.
+    pub(crate) end: Place,
+    /// That batch's number.
+    pub(crate) number: u64,
+    /// The checksum of its header.
+    pub(crate) header_crc: u32,
+    /// Its epoch.
+    pub(crate) epoch: u64,
+    /// The slot that it names as the next, or 0.
+    pub(crate) next_incarnation: u64,
+    /// The position of the first record after it, or 0 before the first.
+    pub(crate) next_position: u64,
+}
+
+impl WalkAt {
+    /// After a batch at this place.
+    pub(crate) fn after(place: Place, header: &BatchHeader, header_crc: u32) -> Self {
+        let len = header.total_len().unwrap_or(u64::MAX);
+        Self {
+            end: Place { offset: place.offset.saturating_add(len), ..place },
+            number: header.number,
+            header_crc,
+            epoch: header.epoch,
+            next_incarnation: header.next_incarnation,
+            next_position: header.first_position.saturating_add(header.record_count.into()),
+        }
+    }
+}
+
 /// A walk over all batches in their order.
 #[derive(Debug)]
 pub(crate) struct Walk<'d, D: Disk> {
@@ -56,37 +87,32 @@ pub(crate) struct Walk<'d, D: Disk> {
     /// Epochs that a later one has ended.
     closed: BTreeSet<u64>,
     visited: BTreeSet<u64>,
-    end: Place,
-    epoch: u64,
-    number: u64,
-    header_crc: u32,
-    next_position: u64,
-    next_incarnation: u64,
+    at: WalkAt,
     /// The header after the last whole batch was read and only the rest of that batch was damaged.
     last_is_proven: bool,
 }
 
 impl<'d, D: Disk> Walk<'d, D> {
-    /// Looks for the beginnings of all epochs.
-    pub(crate) fn new(disk: &'d D, found: &'d FoundSlots<D>) -> Result<Self, StorageError> {
+    /// Looks for the beginnings of all epochs. The walk begins at `from`.
+    pub(crate) fn new(disk: &'d D, found: &'d FoundSlots<D>, from: WalkAt) -> Result<Self, StorageError> {
         let mut walk = Self {
             disk,
             found,
             starts: BTreeMap::new(),
             closed: BTreeSet::new(),
             visited: BTreeSet::new(),
-            end: Place::default(),
-            epoch: 0,
-            number: 0,
-            header_crc: 0,
-            next_position: 1,
-            next_incarnation: 0,
+            at: WalkAt { next_position: from.next_position.max(1), ..from },
             last_is_proven: false,
         };
         for (incarnation, (slot, _)) in &found.slots {
             let place = Place { incarnation: *incarnation, offset: SLOT_HEADER };
             let Some((header, _)) = walk.header_at(slot, place.offset)? else { continue };
             if header.flags & EPOCH_START == 0 {
+                continue;
+            }
+            // The log below the beginning of the walk is not judged: much of it may be gone.
+            if header.number <= from.number {
+                walk.closed.insert(header.prior_epoch);
                 continue;
             }
             let Some(meta) = walk.meta_at(slot, place.offset, &header)? else { continue };
@@ -105,28 +131,28 @@ impl<'d, D: Disk> Walk<'d, D> {
     /// # Errors
     /// `Corrupt` where a slot or an epoch is missing that durable batches name.
     pub(crate) fn next(&mut self) -> Result<Option<Batch>, StorageError> {
-        if let Some(incarnation) = self.starts.remove(&self.end) {
+        if let Some(incarnation) = self.starts.remove(&self.at.end) {
             let place = Place { incarnation, offset: SLOT_HEADER };
             let Some(batch) = self.candidate(place, true)? else {
-                let why = format!("the epoch that starts here does not follow batch {}", self.number);
+                let why = format!("the epoch that starts here does not follow batch {}", self.at.number);
                 return Err(self.corrupt(place, why));
             };
             return Ok(Some(self.accept(batch)));
         }
-        if self.number == 0 {
+        if self.at.number == 0 {
             return Ok(None);
         }
-        if let Some(batch) = self.candidate(self.end, false)? {
+        if let Some(batch) = self.candidate(self.at.end, false)? {
             return Ok(Some(self.accept(batch)));
         }
-        if self.next_incarnation != 0 {
-            let place = Place { incarnation: self.next_incarnation, offset: SLOT_HEADER };
-            if !self.found.slots.contains_key(&self.next_incarnation) {
+        if self.at.next_incarnation != 0 {
+            let place = Place { incarnation: self.at.next_incarnation, offset: SLOT_HEADER };
+            if !self.found.slots.contains_key(&self.at.next_incarnation) {
                 let why = format!(
                     "batch {} names slot incarnation {} as the next, and that slot is missing or its header is damaged",
-                    self.number, self.next_incarnation
+                    self.at.number, self.at.next_incarnation
                 );
-                return Err(self.corrupt(self.end, why));
+                return Err(self.corrupt(self.at.end, why));
             }
             if let Some(batch) = self.candidate(place, false)? {
                 return Ok(Some(self.accept(batch)));
@@ -137,10 +163,9 @@ impl<'d, D: Disk> Walk<'d, D> {
 
     /// Steps back before the batch that [`next`](Self::next) gave last, whose payload is not whole.
     pub(crate) fn drop_last(&mut self, last: &Batch, before: &Batch) {
-        self.end = last.before;
-        self.epoch = before.header.epoch;
-        self.number = before.header.number;
-        self.next_incarnation = before.header.next_incarnation;
+        let (_, header_crc) = before.header.encode();
+        self.at = WalkAt::after(before.place, &before.header, header_crc);
+        debug_assert_eq!(self.at.end, last.before);
         if last.place.incarnation != before.place.incarnation {
             self.visited.remove(&last.place.incarnation);
         }
@@ -149,6 +174,11 @@ impl<'d, D: Disk> Walk<'d, D> {
     /// Whether the last batch is known to have been durable, because the one after it was begun.
     pub(crate) fn last_is_proven(&self) -> bool {
         self.last_is_proven
+    }
+
+    /// Where the walk is.
+    pub(crate) fn at(&self) -> WalkAt {
+        self.at
     }
 
     /// The slots in which the walk found batches.
@@ -164,19 +194,19 @@ impl<'d, D: Disk> Walk<'d, D> {
         if let Some((place, incarnation)) = self.starts.iter().next() {
             let why = format!(
                 "an epoch starts here after byte {} of slot incarnation {}, which the log does not reach (it ends after batch {})",
-                place.offset, place.incarnation, self.number
+                place.offset, place.incarnation, self.at.number
             );
             return Err(self.corrupt(Place { incarnation: *incarnation, offset: SLOT_HEADER }, why));
         }
         let mut bytes = 0;
         for (incarnation, (slot, header)) in &self.found.slots {
-            let ends_here = *incarnation == self.end.incarnation;
-            if (ends_here || *incarnation == self.next_incarnation) && slot.length < header.allocated {
+            let ends_here = *incarnation == self.at.end.incarnation;
+            if (ends_here || *incarnation == self.at.next_incarnation) && slot.length < header.allocated {
                 let why = format!("the slot was {} bytes long and is cut", header.allocated);
                 return Err(StorageError::corrupt(&slot.path, slot.length, why));
             }
             let from = match (ends_here, self.visited.contains(incarnation)) {
-                (true, _) => self.end.offset,
+                (true, _) => self.at.end.offset,
                 (false, true) => continue,
                 (false, false) => SLOT_HEADER,
             };
@@ -212,57 +242,54 @@ impl<'d, D: Disk> Walk<'d, D> {
         let Some((_, header, _)) = BatchHeader::decode(block) else { return Ok(()) };
         let is_ours = self.found.log == Some(header.log)
             && (slot.incarnation == 0 || slot.incarnation == header.incarnation);
-        let is_void = header.epoch != self.epoch && self.closed.contains(&header.epoch);
-        if !is_ours || is_void || header.number <= self.number {
+        let is_void = header.epoch != self.at.epoch && self.closed.contains(&header.epoch);
+        if !is_ours || is_void || header.number <= self.at.number {
             return Ok(());
         }
         let place = Place { incarnation: slot.incarnation, offset };
-        let is_expected =
-            place == self.end || place == Place { incarnation: self.next_incarnation, offset: SLOT_HEADER };
-        if is_expected && header.epoch == self.epoch && header.number == self.number + 1 {
+        let is_expected = place == self.at.end
+            || place == Place { incarnation: self.at.next_incarnation, offset: SLOT_HEADER };
+        if is_expected && header.epoch == self.at.epoch && header.number == self.at.number + 1 {
             return Ok(());
         }
         let why = format!(
             "batch {} is not whole or missing, but batch {} stands at byte {} of {}: this is damage, not a write cut short",
-            self.number + 1,
+            self.at.number + 1,
             header.number,
             offset,
             slot.path.display()
         );
-        Err(self.corrupt(self.end, why))
+        Err(self.corrupt(self.at.end, why))
     }
 
     /// The batch at this place, if it is the one that must come next.
     fn candidate(&mut self, place: Place, starts_epoch: bool) -> Result<Option<Batch>, StorageError> {
         let Some((slot, _)) = self.found.slots.get(&place.incarnation) else { return Ok(None) };
         let Some((header, _)) = self.header_at(slot, place.offset)? else { return Ok(None) };
-        let is_next = header.number == self.number + 1
-            && header.previous_crc == self.header_crc
+        let is_next = header.number == self.at.number + 1
+            && header.previous_crc == self.at.header_crc
             && (header.flags & EPOCH_START != 0) == starts_epoch
-            && (starts_epoch || header.epoch == self.epoch);
+            && (starts_epoch || header.epoch == self.at.epoch);
         if !is_next {
             return Ok(None);
         }
-        if header.first_position != self.next_position {
-            let why =
-                format!("its records begin at {} and not at {}", header.first_position, self.next_position);
+        if header.first_position != self.at.next_position {
+            let why = format!(
+                "its records begin at {} and not at {}",
+                header.first_position, self.at.next_position
+            );
             return Err(self.corrupt(place, why));
         }
         let Some(meta) = self.meta_at(slot, place.offset, &header)? else {
             self.last_is_proven = true;
             return Ok(None);
         };
-        Ok(Some(Batch { place, before: self.end, header, meta }))
+        Ok(Some(Batch { place, before: self.at.end, header, meta }))
     }
 
     fn accept(&mut self, batch: Batch) -> Batch {
         let (_, header_crc) = batch.header.encode();
-        self.end = batch.end_place();
-        self.epoch = batch.header.epoch;
-        self.number = batch.header.number;
-        self.header_crc = header_crc;
-        self.next_position = batch.header.first_position.saturating_add(batch.header.record_count.into());
-        self.next_incarnation = batch.header.next_incarnation;
+        self.at = WalkAt::after(batch.place, &batch.header, header_crc);
         self.visited.insert(batch.place.incarnation);
         batch
     }
@@ -311,22 +338,6 @@ impl<'d, D: Disk> Walk<'d, D> {
         let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
         self.disk.read_at(&slot.file, offset, &mut bytes).map_err(StorageError::io(&slot.path, "read"))?;
         Ok(bytes)
-    }
-
-    /// The batch at a place where the walk has been: it must still read as it did.
-    pub(crate) fn read_again(&self, place: Place, before: Place) -> Result<Batch, StorageError> {
-        if let Some((slot, _)) = self.found.slots.get(&place.incarnation)
-            && let Some((header, _)) = self.header_at(slot, place.offset)?
-            && let Some(meta) = self.meta_at(slot, place.offset, &header)?
-        {
-            return Ok(Batch { place, before, header, meta });
-        }
-        Err(self.corrupt(place, "the batch no longer reads as it did a moment ago".to_owned()))
-    }
-
-    /// The file of a slot.
-    pub(crate) fn file(&self, incarnation: u64) -> PathBuf {
-        self.found.slots.get(&incarnation).map(|(slot, _)| slot.path.clone()).unwrap_or_default()
     }
 
     /// Refuses at a place of the log.

@@ -1,14 +1,10 @@
 //! From the bytes on disk to what survived: definitions, and the live messages of every queue.
 //!
-//! Two passes, so that memory follows what is live and not what was ever written. The first reads heads
-//! only and learns which messages live (`survey`); the second reads their payloads and gives them to the
-//! caller in log order (`payloads`). Nothing on disk is changed here: what must be, [`LogWriter::open`]
-//! does once all of this succeeded.
+//! Reads the heads of records only, and the last batch whole: which messages live, and where they lie, is
+//! in the store then. Nothing on disk is changed here: what must be, [`LogWriter::open`] does once all of
+//! this succeeded.
 //!
 //! [`LogWriter::open`]: crate::LogWriter::open
-
-mod payloads;
-mod survey;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,22 +12,23 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::data_dir::DataDir;
-use crate::definitions::{self, DefinitionCheckpoint, Definitions, DefinitionsSource};
+use crate::definitions::{self, Change, DefinitionCheckpoint, Definitions, DefinitionsSource};
 use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::format::{BatchHeader, CLEAN_STOP, Place};
+use crate::format::{BATCH_HEADER, BatchHeader, CLEAN_STOP, Place, SLOT_HEADER};
+use crate::index::{DefinitionSink, Index, LineCount, QueueIndex};
+use crate::log::sink::DurableBatch;
 use crate::log::sink::{BatchSink, NoSink};
 use crate::log::slots::FoundSlots;
-use crate::log::walk::{Batch, Walk};
+use crate::log::walk::{Batch, Walk, WalkAt};
 use crate::record::{MessageFlags, Position};
+use crate::store::{Read, SlotFiles, Store};
 
-use survey::Survey;
-
-/// Takes what survived, in log order.
+/// Takes what survived, queue by queue.
 pub trait RecoverySink {
     /// All definitions, before the first message.
     fn definitions(&mut self, definitions: &Definitions);
-    /// A live message. Within a queue the numbers rise as they were first logged.
+    /// A live message. Within a queue the numbers rise.
     fn message(&mut self, message: RecoveredMessage);
 }
 
@@ -51,7 +48,7 @@ pub struct RecoveredMessage {
     pub deadline_ms: u64,
     /// How often it came back, as last logged.
     pub delivery_count: u64,
-    /// Its bytes, with their checksum verified. Queues that share a body share these.
+    /// Its bytes, with their checksum verified.
     pub payload: Bytes,
 }
 
@@ -69,12 +66,20 @@ pub struct Quarantined {
 }
 
 /// What the log says of a queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecoveredQueue {
     /// The highest number ever given in it; new ones go above.
     pub last_seq: u64,
+    /// Live messages by order key. An order key without any is not here.
+    pub lines: Vec<(u64, LineCount)>,
+}
+
+impl RecoveredQueue {
     /// Live messages.
-    pub messages: u64,
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.lines.iter().map(|(_, line)| line.messages).sum()
+    }
 }
 
 /// What recovery read.
@@ -96,8 +101,8 @@ pub struct RecoveryStatistics {
 
 /// The outcome of a recovery.
 #[derive(Debug)]
-pub struct Recovered {
-    /// The definitions, as the sink got them.
+pub struct Recovered<D: Disk> {
+    /// The definitions.
     pub definitions: Definitions,
     /// Where they came from.
     pub definitions_source: DefinitionsSource,
@@ -113,6 +118,8 @@ pub struct Recovered {
     pub quarantined: Vec<Quarantined>,
     /// What was read.
     pub statistics: RecoveryStatistics,
+    /// Where the messages are read from.
+    pub store: Store<D>,
     /// For [`LogWriter::open`](crate::LogWriter::open).
     pub tail: LogTail,
 }
@@ -136,65 +143,114 @@ pub struct LogTail {
     pub(crate) sink: Box<dyn BatchSink>,
 }
 
-/// Reads what survived and gives it to `sink`. `checkpoint` is where the definitions were kept beside the
-/// log, if anywhere; without it, or if it is damaged, the export and the log take its place.
+/// Finds what survived. `checkpoint` is where the definitions were kept beside the log, if anywhere;
+/// without it, or if it is damaged, the export and the log take its place.
 ///
 /// # Errors
-/// `Corrupt`, with file, offset and reason, where bytes that were durable cannot be trusted and the
-/// damage is not confined to a queue; `Version`; `Io`. Nothing on disk was changed.
-pub fn recover<D: Disk>(
+/// `Corrupt`, with file, offset and reason, where bytes that were durable cannot be trusted; `Version`;
+/// `Io`. Nothing on disk was changed.
+pub fn open_store<D: Disk>(
     dir: &DataDir<D>,
     checkpoint: Option<&mut dyn DefinitionCheckpoint>,
-    sink: &mut dyn RecoverySink,
-) -> Result<Recovered, StorageError> {
+) -> Result<Recovered<D>, StorageError> {
     let disk = dir.disk();
     let log = if dir.is_new() { None } else { Some(dir.log_id()) };
     let found = FoundSlots::open(disk, &dir.log_folder(), log)?;
-    let mut walk = Walk::new(disk, &found)?;
+    let mut walk = Walk::new(disk, &found, WalkAt::default())?;
     if dir.is_new() {
-        return recover_new(&found, walk, sink);
+        return recover_new(dir, &found, walk);
     }
-    let (base, source) = definitions::load(dir, checkpoint)?;
-    let mut survey = Survey::new(base);
-    let ends = read_all(&mut walk, &mut survey)?;
+    let (base, definitions_source) = definitions::load(dir, checkpoint)?;
+    let mut replay = Replay::new(base);
+    let last = replay.all(&mut walk)?;
     let torn = walk.check_end()?;
-    let base_position = survey.definitions_base();
-    if base_position >= ends.next_position() {
+    let next_position = walk.at().next_position;
+    if replay.base >= next_position {
         let why = format!(
-            "the log ends before record {}, but record {} was durable: a definitions' checkpoint covers it",
-            ends.next_position(),
-            base_position
+            "the log ends before record {next_position}, but record {} was durable: a definitions' checkpoint covers it",
+            replay.base
         );
-        return Err(walk.corrupt(ends.last.end_place(), why));
+        return Err(walk.corrupt(last.end_place(), why));
     }
-    sink.definitions(survey.definitions());
-    let quarantined = payloads::deliver(&walk, &mut survey, sink)?;
-    let mut statistics = survey.statistics();
-    statistics.slots = found.slots.len() as u64;
-    statistics.torn_bytes = torn.bytes;
-    let next_position = Position(ends.next_position());
-    let clean_stop = ends.last.header.flags & CLEAN_STOP != 0;
-    let tail = ends.into_tail(&walk, &found)?;
-    let (definitions, queues, last_queue) = survey.into_parts();
+    let queues = recovered_queues(&replay.index);
+    let last_queue = replay.index.last_queue;
+    let clean_stop = last.header.flags & CLEAN_STOP != 0;
+    let mut tail = into_tail(last, &walk, &found)?;
+    let store = Store::new(dir, replay.index, slot_files(dir, &found, &tail));
+    tail.sink = store.sink();
     Ok(Recovered {
-        definitions,
-        definitions_source: source,
-        next_position,
-        queues,
+        definitions: replay.definitions,
+        definitions_source,
+        next_position: Position(next_position),
         last_queue,
         clean_stop,
-        quarantined,
-        statistics,
+        quarantined: Vec::new(),
+        statistics: RecoveryStatistics {
+            slots: found.slots.len() as u64,
+            torn_bytes: torn.bytes,
+            messages: queues.values().map(RecoveredQueue::messages).sum(),
+            ..replay.statistics
+        },
+        queues,
+        store,
         tail,
     })
 }
 
+/// As [`open_store`], and reads every message that survived.
+///
+/// # Errors
+/// As [`open_store`]; where only the bytes of messages are damaged, their queues are named in the result.
+pub fn recover<D: Disk>(
+    dir: &DataDir<D>,
+    checkpoint: Option<&mut dyn DefinitionCheckpoint>,
+    sink: &mut dyn RecoverySink,
+) -> Result<Recovered<D>, StorageError> {
+    let mut recovered = open_store(dir, checkpoint)?;
+    sink.definitions(&recovered.definitions);
+    for (queue, found) in &recovered.queues {
+        let mut messages = Vec::new();
+        for (order_key, _) in &found.lines {
+            match read_line(&recovered.store, *queue, *order_key) {
+                Ok(line) => messages.extend(line),
+                Err(StorageError::Corrupt { file, offset, why: reason }) => {
+                    recovered.quarantined.push(Quarantined { queue: *queue, file, offset, reason });
+                    messages.clear();
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        messages.sort_by_key(|message: &RecoveredMessage| message.seq);
+        messages.into_iter().for_each(|message| sink.message(message));
+    }
+    Ok(recovered)
+}
+
+fn read_line<D: Disk>(
+    store: &Store<D>,
+    queue: u64,
+    order_key: u64,
+) -> Result<Vec<RecoveredMessage>, StorageError> {
+    let mut messages: Vec<RecoveredMessage> = Vec::new();
+    loop {
+        let first = messages.last().map_or(0, |message| message.seq + 1);
+        let (most_messages, most_bytes) = (4096, 8 << 20);
+        let read = Read { queue, order_key, first, last: u64::MAX, most_messages, most_bytes };
+        let found = store.read(&read)?;
+        messages.extend(found.messages);
+        if found.is_all {
+            return Ok(messages);
+        }
+    }
+}
+
 /// No identity: either nothing was here, or making the store was cut short, or the identity was lost.
 fn recover_new<D: Disk>(
+    dir: &DataDir<D>,
     found: &FoundSlots<D>,
     mut walk: Walk<'_, D>,
-    sink: &mut dyn RecoverySink,
-) -> Result<Recovered, StorageError> {
+) -> Result<Recovered<D>, StorageError> {
     let mut tail = LogTail::of_new_log();
     while let Some(batch) = walk.next()? {
         if batch.header.number > 1 || batch.header.record_count > 0 {
@@ -206,10 +262,10 @@ fn recover_new<D: Disk>(
     tail.void_slots.extend(found.headless.iter().map(|slot| slot.path.clone()));
     tail.last_file = found.last_number;
     tail.last_incarnation = found.slots.keys().next_back().copied().unwrap_or(0);
-    let definitions = Definitions::default();
-    sink.definitions(&definitions);
+    let store = Store::new(dir, Index::default(), slot_files(dir, found, &tail));
+    tail.sink = store.sink();
     Ok(Recovered {
-        definitions,
+        definitions: Definitions::default(),
         definitions_source: DefinitionsSource::New,
         next_position: Position(1),
         queues: BTreeMap::new(),
@@ -217,67 +273,127 @@ fn recover_new<D: Disk>(
         clean_stop: true,
         quarantined: Vec::new(),
         statistics: RecoveryStatistics::default(),
+        store,
         tail,
     })
 }
 
-/// The last whole batch.
-struct Ends {
+/// The files of all slots, and of the one that the writer will make.
+fn slot_files<D: Disk>(dir: &DataDir<D>, found: &FoundSlots<D>, tail: &LogTail) -> SlotFiles<D> {
+    let mut numbers: BTreeMap<u64, u64> =
+        found.slots.iter().map(|(incarnation, (slot, _))| (*incarnation, slot.number)).collect();
+    numbers.insert(tail.last_incarnation.saturating_add(1), tail.last_file.saturating_add(1));
+    SlotFiles::new(dir.disk().clone(), dir.log_folder(), numbers)
+}
+
+fn recovered_queues(index: &Index) -> BTreeMap<u64, RecoveredQueue> {
+    let queue = |(id, queue): (&u64, &QueueIndex)| {
+        let lines = queue.lines().into_iter().filter(|(_, line)| line.messages > 0).collect();
+        (*id, RecoveredQueue { last_seq: queue.last_seq, lines })
+    };
+    index.queues.iter().map(queue).collect()
+}
+
+fn into_tail<D: Disk>(
     last: Batch,
+    walk: &Walk<'_, D>,
+    found: &FoundSlots<D>,
+) -> Result<LogTail, StorageError> {
+    let payload = walk.payload(&last)?;
+    let last_slot = last.place.incarnation;
+    let last_is_alone = last.place.offset == SLOT_HEADER;
+    let is_void = |incarnation: u64| {
+        !walk.visited().contains(&incarnation) || (incarnation == last_slot && last_is_alone)
+    };
+    let mut void_slots: Vec<PathBuf> = found.headless.iter().map(|slot| slot.path.clone()).collect();
+    let void = found.slots.iter().filter(|(incarnation, _)| is_void(**incarnation));
+    void_slots.extend(void.map(|(_, (slot, _))| slot.path.clone()));
+    let trim = found
+        .slots
+        .get(&last_slot)
+        .filter(|_| !last_is_alone)
+        .map(|(slot, _)| (slot.path.clone(), last.end_place().offset));
+    Ok(LogTail {
+        prior_end: last.before,
+        follows: last_slot,
+        last_incarnation: found.slots.keys().next_back().copied().unwrap_or(0),
+        last_file: found.last_number,
+        void_slots,
+        trim,
+        header: last.header,
+        meta: last.meta,
+        payload,
+        sink: Box::new(NoSink),
+    })
 }
 
-impl Ends {
-    fn next_position(&self) -> u64 {
-        self.last.header.first_position.saturating_add(self.last.header.record_count.into())
-    }
-
-    fn into_tail<D: Disk>(self, walk: &Walk<'_, D>, found: &FoundSlots<D>) -> Result<LogTail, StorageError> {
-        let payload = walk.payload(&self.last)?;
-        let last_slot = self.last.place.incarnation;
-        let last_is_alone = self.last.place.offset == crate::format::SLOT_HEADER;
-        let is_void = |incarnation: u64| {
-            !walk.visited().contains(&incarnation) || (incarnation == last_slot && last_is_alone)
-        };
-        let mut void_slots: Vec<PathBuf> = found.headless.iter().map(|slot| slot.path.clone()).collect();
-        let void = found.slots.iter().filter(|(incarnation, _)| is_void(**incarnation));
-        void_slots.extend(void.map(|(_, (slot, _))| slot.path.clone()));
-        let trim = found
-            .slots
-            .get(&last_slot)
-            .filter(|_| !last_is_alone)
-            .map(|(slot, _)| (slot.path.clone(), self.last.end_place().offset));
-        Ok(LogTail {
-            prior_end: self.last.before,
-            follows: last_slot,
-            last_incarnation: found.slots.keys().next_back().copied().unwrap_or(0),
-            last_file: found.last_number,
-            void_slots,
-            trim,
-            header: self.last.header,
-            meta: self.last.meta,
-            payload,
-            sink: Box::new(NoSink),
-        })
-    }
+/// The batches of the log on their way into the index.
+struct Replay {
+    index: Index,
+    definitions: Definitions,
+    /// The position up to which the definitions were known before the log was read.
+    base: u64,
+    statistics: RecoveryStatistics,
 }
 
-/// The first pass: every whole batch to the survey, in order.
-fn read_all<D: Disk>(walk: &mut Walk<'_, D>, survey: &mut Survey) -> Result<Ends, StorageError> {
-    let Some(mut last) = walk.next()? else { return Err(walk.no_start()) };
-    let mut before: Option<Batch> = None;
-    while let Some(batch) = walk.next()? {
-        survey.batch(walk, &last)?;
-        before = Some(std::mem::replace(&mut last, batch));
-    }
-    // A batch of which a later one is known was durable; damage in it is not the work of a crash. The
-    // very last one counts only whole.
-    match before {
-        Some(before) if !walk.last_is_proven() && !walk.payload_is_whole(&last)? => {
-            walk.drop_last(&last, &before);
-            last = before;
+impl Replay {
+    fn new(base: Definitions) -> Self {
+        Self {
+            index: Index::default(),
+            base: base.position.0,
+            definitions: base,
+            statistics: RecoveryStatistics::default(),
         }
-        _ => survey.batch(walk, &last)?,
     }
-    survey.end();
-    Ok(Ends { last })
+
+    /// Every whole batch, in order. Gives the last.
+    fn all<D: Disk>(&mut self, walk: &mut Walk<'_, D>) -> Result<Batch, StorageError> {
+        let Some(mut last) = walk.next()? else { return Err(walk.no_start()) };
+        let mut before: Option<Batch> = None;
+        while let Some(batch) = walk.next()? {
+            self.batch(walk, &last)?;
+            before = Some(std::mem::replace(&mut last, batch));
+        }
+        // A batch of which a later one is known was durable; damage in it is not the work of a crash. The
+        // very last one counts only whole.
+        match before {
+            Some(before) if !walk.last_is_proven() && !walk.payload_is_whole(&last)? => {
+                walk.drop_last(&last, &before);
+                last = before;
+            }
+            _ => self.batch(walk, &last)?,
+        }
+        self.index.end();
+        Ok(last)
+    }
+
+    fn batch<D: Disk>(&mut self, walk: &Walk<'_, D>, batch: &Batch) -> Result<(), StorageError> {
+        let (_, header_crc) = batch.header.encode();
+        let Batch { place, header, meta, .. } = batch;
+        // Which bodies and groups were open is not known: none is passed before the end.
+        let durable = DurableBatch { at: *place, header, header_crc, meta, floor: Position(0) };
+        let mut definitions = After { base: self.base, definitions: &mut self.definitions };
+        self.index.apply(&durable, &mut definitions).map_err(|unfit| {
+            let offset = place.offset + BATCH_HEADER as u64 + unfit.at;
+            walk.corrupt(Place { offset, ..*place }, unfit.why.to_owned())
+        })?;
+        self.statistics.batches += 1;
+        self.statistics.bytes += header.total_len().unwrap_or_default();
+        self.statistics.records += u64::from(header.record_count);
+        Ok(())
+    }
+}
+
+/// Applies the changes that the definitions do not have yet.
+struct After<'a> {
+    base: u64,
+    definitions: &'a mut Definitions,
+}
+
+impl DefinitionSink for After<'_> {
+    fn definition(&mut self, position: u64, revision: u64, changes: Vec<Change>) {
+        if position > self.base {
+            self.definitions.apply(Position(position), revision, &changes);
+        }
+    }
 }

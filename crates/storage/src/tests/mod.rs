@@ -7,6 +7,7 @@ mod model;
 mod rot;
 mod roundtrip;
 mod sink;
+mod store;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,7 @@ pub(crate) struct Running {
     pub(crate) recovered: Facts,
     pub(crate) collected: Collected,
     pub(crate) dir: DataDir<MemoryDisk>,
+    pub(crate) store: Store<MemoryDisk>,
 }
 
 /// What is left of a [`Recovered`] once its tail went to the writer.
@@ -96,14 +98,15 @@ pub(crate) fn start(disk: &MemoryDisk) -> Result<Running, StorageError> {
         statistics: recovered.statistics,
         source: recovered.definitions_source,
     };
+    let store = recovered.store;
     let log = LogWriter::open(&dir, recovered.tail)?;
     let gather = log.gather();
     assert_eq!(gather.last_position().0 + 1, facts.next_position.0);
-    Ok(Running { log, gather, recovered: facts, collected, dir })
+    Ok(Running { log, gather, recovered: facts, collected, dir, store })
 }
 
 /// Recovery alone, of a disk nobody holds.
-pub(crate) fn look(disk: &MemoryDisk) -> Result<(Collected, Recovered), StorageError> {
+pub(crate) fn look(disk: &MemoryDisk) -> Result<(Collected, Recovered<MemoryDisk>), StorageError> {
     let dir = DataDir::open(disk.clone(), Path::new(ROOT), small())?;
     let mut collected = Collected::default();
     let recovered = recover(&dir, None, &mut collected)?;

@@ -1,0 +1,192 @@
+//! What the log's durable prefix says of one queue.
+//!
+//! Its numbers fall into two parts at `resident.last`. Above it, messages are in the tail, one by one. Up
+//! to it, they are in runs, and only what was settled is known here: **every number up to `resident.last`
+//! is either live in a run or in `settled`** (those that never went into a run are put there when the
+//! others do). So counting needs no disk. While a run is being written its messages are still in the tail
+//! and already below `resident.last`; what happens to them is then noted in both parts.
+
+use std::collections::BTreeMap;
+
+use crate::index::tail::{Tail, TailMessage};
+use crate::ranges::RangeSet;
+use crate::record::MessageFlags;
+
+/// What the messages of one order key come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LineCount {
+    /// Live messages.
+    pub messages: u64,
+    /// Bytes of their bodies.
+    pub body_bytes: u64,
+    /// How many have a deadline.
+    pub timed: u64,
+}
+
+impl LineCount {
+    pub(crate) fn add(&mut self, body_len: u32, deadline_ms: u64) {
+        self.messages += 1;
+        self.body_bytes += u64::from(body_len);
+        self.timed += u64::from(deadline_ms != 0);
+    }
+
+    /// Takes one message out again.
+    pub(crate) fn take(&mut self, body_len: u32, deadline_ms: u64) {
+        self.messages = self.messages.saturating_sub(1);
+        self.body_bytes = self.body_bytes.saturating_sub(body_len.into());
+        self.timed = self.timed.saturating_sub(u64::from(deadline_ms != 0));
+    }
+}
+
+/// The messages of a queue that are in runs, but for the entries themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Resident {
+    /// Numbers up to here are in runs or settled.
+    pub(crate) last: u64,
+    /// All up to `last` that are not live.
+    pub(crate) settled: RangeSet,
+    /// Seen, whatever their entries say.
+    pub(crate) exposed: RangeSet,
+    /// Not seen, whatever their entries say.
+    pub(crate) unexposed: RangeSet,
+    /// By delivery count, those whose entries may say another.
+    pub(crate) counts: BTreeMap<u32, RangeSet>,
+    /// What is live, by order key, but for what is `unaccounted`.
+    pub(crate) lines: BTreeMap<u64, LineCount>,
+    /// Settled numbers whose entries are not taken out of `lines` and of their slots' counts yet.
+    pub(crate) unaccounted: RangeSet,
+}
+
+impl Resident {
+    /// Live messages.
+    pub(crate) fn messages(&self) -> u64 {
+        self.last.saturating_add(1).saturating_sub(self.settled.count(0, self.last))
+    }
+
+    fn settle(&mut self, first: u64, last: u64) {
+        if first > self.last {
+            return;
+        }
+        for (first, last) in self.settled.insert(first, last.min(self.last)) {
+            self.unaccounted.add(first, last);
+        }
+    }
+
+    fn returned(&mut self, first: u64, last: u64, delivery_count: u32) {
+        for (count, numbers) in &mut self.counts {
+            if *count != delivery_count {
+                numbers.remove(first, last);
+            }
+        }
+        self.counts.entry(delivery_count).or_default().add(first, last);
+        self.counts.retain(|_, numbers| !numbers.is_empty());
+    }
+
+    /// The delivery count of a message, from that of its entry.
+    pub(crate) fn delivery_count(&self, seq: u64, entry: u32) -> u32 {
+        let found = self.counts.iter().find(|(_, numbers)| numbers.contains(seq));
+        found.map_or(entry, |(count, _)| *count)
+    }
+
+    /// The flags of a message, from those of its entry.
+    pub(crate) fn flags(&self, seq: u64, entry: MessageFlags) -> MessageFlags {
+        if self.exposed.contains(seq) {
+            entry.with(MessageFlags::SEEN)
+        } else if self.unexposed.contains(seq) {
+            entry.without(MessageFlags::SEEN)
+        } else {
+            entry
+        }
+    }
+}
+
+/// A queue.
+#[derive(Debug, Default)]
+pub(crate) struct QueueIndex {
+    /// The highest number ever given in it.
+    pub(crate) last_seq: u64,
+    pub(crate) tail: Tail,
+    pub(crate) resident: Option<Box<Resident>>,
+    /// Whether anything of it was changed since the last checkpoint captured it.
+    pub(crate) is_changed: bool,
+}
+
+impl QueueIndex {
+    /// Numbers up to this are in runs, or going there, or settled.
+    pub(crate) fn resident_last(&self) -> u64 {
+        self.resident.as_ref().map_or(0, |resident| resident.last)
+    }
+
+    /// A message of the log. False if it is known already.
+    pub(crate) fn message(&mut self, message: TailMessage) -> bool {
+        self.is_changed = true;
+        self.last_seq = self.last_seq.max(message.seq);
+        let is_below = self.resident.as_ref().is_some_and(|resident| message.seq <= resident.last);
+        !is_below && self.tail.insert(message)
+    }
+
+    /// Messages left. Gives the number of them that were in the tail.
+    pub(crate) fn settle(&mut self, first: u64, last: u64) -> u64 {
+        self.is_changed = true;
+        let before = self.tail.len();
+        if first == last {
+            self.tail.remove(first);
+        } else {
+            self.tail.remove_range(first, last, |_| true, |_| {});
+        }
+        if let Some(resident) = &mut self.resident {
+            resident.settle(first, last);
+        }
+        (before - self.tail.len()) as u64
+    }
+
+    /// Messages may be delivered, or (`withdrawn`) were not delivered after all.
+    pub(crate) fn expose(&mut self, first: u64, last: u64, withdrawn: bool) {
+        self.is_changed = true;
+        for message in self.tail.range_mut(first, last) {
+            let flags = message.flags.without(MessageFlags::SEEN);
+            message.flags = if withdrawn { flags } else { flags.with(MessageFlags::SEEN) };
+        }
+        if let Some(resident) = self.resident.as_mut().filter(|resident| first <= resident.last) {
+            let last = last.min(resident.last);
+            let (to, from) = if withdrawn {
+                (&mut resident.unexposed, &mut resident.exposed)
+            } else {
+                (&mut resident.exposed, &mut resident.unexposed)
+            };
+            to.add(first, last);
+            from.remove(first, last);
+        }
+    }
+
+    /// Messages came back.
+    pub(crate) fn returned(&mut self, first: u64, last: u64, delivery_count: u32) {
+        self.is_changed = true;
+        self.tail.range_mut(first, last).for_each(|message| message.delivery_count = delivery_count);
+        if let Some(resident) = self.resident.as_mut().filter(|resident| first <= resident.last) {
+            let last = last.min(resident.last);
+            resident.returned(first, last, delivery_count);
+        }
+    }
+
+    /// What is live, by order key; of what is in runs as last accounted.
+    pub(crate) fn lines(&self) -> BTreeMap<u64, LineCount> {
+        let mut lines = self.resident.as_ref().map(|resident| resident.lines.clone()).unwrap_or_default();
+        for message in self.tail.iter() {
+            lines.entry(message.order_key).or_default().add(message.at().body_len, message.deadline_ms);
+        }
+        lines
+    }
+
+    /// Live messages: exact, without reading.
+    pub(crate) fn messages(&self) -> u64 {
+        let resident = self.resident.as_ref().map_or(0, |resident| resident.messages());
+        let in_both = match &self.resident {
+            Some(resident) => {
+                self.tail.iter().take_while(|message| message.seq <= resident.last).count() as u64
+            }
+            None => 0,
+        };
+        resident + self.tail.len() as u64 - in_both
+    }
+}
