@@ -268,17 +268,20 @@ fn check_protocol_listener(call: &Call<'_>) -> Result<Outcome, Failure> {
     )))
 }
 
-/// Opens each listener's port: at the address that was given, at the one it is bound to, or at the node's host.
+/// Opens each listener's port: at the address that was given, at the one it is bound to, or at the node's host. That one
+/// is a name which need not be known here: a node on this machine is there without it.
 fn check_port_connectivity(call: &Call<'_>) -> Result<Outcome, Failure> {
     let all = listeners(call)?;
     let address = call.options.value("address");
     let node_host = call.node.split_once('@').map_or("localhost", |(_, host)| host);
+    let is_known = (node_host, 0).to_socket_addrs().is_ok_and(|mut found| found.next().is_some());
+    let node_host = if call.client.is_local() && !is_known { "localhost" } else { node_host };
     let timeout = call.options.timeout_or(TIMEOUT).unwrap_or(Duration::MAX).min(Duration::from_secs(60));
     let mut said = Vec::new();
     let mut closed = Vec::new();
     for listener in &all {
         let bound = text(listener, "interface");
-        let is_any = matches!(bound, "" | "[::]" | "0.0.0.0" | "127.0.0.1" | "[::1]");
+        let is_any = matches!(bound, "" | "[::]" | "0.0.0.0");
         let host = address.unwrap_or(if is_any { node_host } else { bound });
         let place = format!("{}:{}", host, port(listener));
         said.push(format!("Will connect to {place}"));
