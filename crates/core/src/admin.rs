@@ -443,6 +443,8 @@ pub struct NodeStatus {
     pub config_files: Vec<String>,
     /// The sockets the broker listens on.
     pub listeners: Vec<Listener>,
+    /// The ways to log in over AMQP, each with whether it is offered.
+    pub auth_mechanisms: Vec<(&'static str, bool)>,
     /// What ran short.
     pub alarms: Vec<Alarm>,
     /// How many there are of each.

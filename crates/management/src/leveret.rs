@@ -17,6 +17,17 @@ pub(crate) fn status(request: &Request<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::Ok(status_json(&request.admin.node_status())))
 }
 
+/// What a protocol is for, in RabbitMQ's words; AMQP 1.0 is not there.
+fn purpose(protocol: &str) -> &'static str {
+    match protocol {
+        "amqp" => "AMQP 0-9-1",
+        "amqp/ssl" => "AMQP 0-9-1 over TLS",
+        "http" => "HTTP API",
+        "https" => "HTTP API over TLS (HTTPS)",
+        _ => "Prometheus exporter API over HTTP",
+    }
+}
+
 fn status_json(node: &NodeStatus) -> Value {
     let watermark = match node.mem_watermark {
         MemoryWatermark::Relative(part) => json!({"relative": part}),
@@ -40,7 +51,7 @@ fn status_json(node: &NodeStatus) -> Value {
                     listener.ip_address.to_string()
                 },
                 "port": listener.port,
-                "purpose": if listener.protocol == "http" { "HTTP API" } else { "AMQP 0-9-1" },
+                "purpose": purpose(listener.protocol),
             })
         })
         .collect();

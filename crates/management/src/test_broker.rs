@@ -175,6 +175,7 @@ impl Admin for TestBroker {
                 ip_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
                 port: 5_672,
             }],
+            auth_mechanisms: vec![("PLAIN", true), ("EXTERNAL", false)],
             alarms: self.alarms.clone(),
             totals: ObjectTotals { connections: 2, queues: 3, messages_ready: 12, ..ObjectTotals::default() },
         }

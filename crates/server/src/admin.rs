@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use leveret_core::access::User;
+use leveret_core::access::sasl::Mechanism;
 use leveret_core::admin::{
     Admin, AdminError, Alarm, AuthFailure, AuthenticatedUser, BindingView, BrokerStats, ChannelRef,
     ChannelView, ConnectionState, ConnectionView, ConnectionsOf, ConsumerView, DestinationKind,
@@ -293,6 +294,9 @@ impl Admin for BrokerAdmin {
             data_dir: self.config.data_dir.display().to_string(),
             config_files: self.config.config_files.iter().map(PathBuf::as_path).map(display).collect(),
             listeners: self.listeners.clone(),
+            auth_mechanisms: Mechanism::ALL
+                .map(|mechanism| (mechanism.as_str(), self.config.sasl.mechanisms.contains(&mechanism)))
+                .to_vec(),
             alarms: self.alarms(),
             totals,
         }

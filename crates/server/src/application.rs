@@ -18,7 +18,7 @@ use crate::control::serve_http;
 use crate::listener::{ConnectionGate, ConnectionPermit, accept_loop, bind, canonical};
 use crate::load_definitions::load_definitions;
 use crate::server::{Server, ServerError};
-use crate::tls::{Secured, TlsAcceptor, TlsError};
+use crate::tls::{Secured, TlsAcceptor, TlsError, check_files};
 use crate::transport::Transport;
 
 /// Clients whose TLS handshake is done and who wait to be served; that takes no time, so they are few.
@@ -79,6 +79,7 @@ impl Application {
         let Process { config, clock, .. } = process;
         // Certificates that cannot be used are told before anything is opened.
         let amqps_tls = enabled("AMQP", &config.amqps, || TlsAcceptor::amqps(config))?;
+        check_files(&config.tls)?;
         let https_tls = enabled("HTTP", &config.https, || TlsAcceptor::https(config))?;
         let alarms = Alarms::new(config.memory_watermark, config.disk_free_limit, config.data_dir.clone());
         let server = Server::start(config, alarms.memory_limit(), *clock)?;
@@ -119,11 +120,11 @@ impl Application {
     fn open(process: &Process, server: &Server, alarms: &Arc<Alarms>) -> Result<Opened, ServerError> {
         let Process { config, clock, descriptors, stop } = process;
         let gate = ConnectionGate::new(*descriptors);
-        let amqp = bind_all(&config.amqp, "AMQP")?;
-        let amqps = bind_all(&config.amqps, "AMQP over TLS")?;
-        let http = bind_all(&config.http, "HTTP")?;
-        let https = bind_all(&config.https, "HTTPS")?;
-        let prometheus = bind_all(&config.prometheus, "Prometheus")?;
+        let amqp = bind_all(&config.amqp, "AMQP", "listeners.tcp")?;
+        let amqps = bind_all(&config.amqps, "AMQP over TLS", "listeners.ssl")?;
+        let http = bind_all(&config.http, "HTTP", "management.tcp.port")?;
+        let https = bind_all(&config.https, "HTTPS", "management.ssl.port")?;
+        let prometheus = bind_all(&config.prometheus, "Prometheus", "prometheus.tcp.port")?;
         let admin: Arc<dyn Admin> = Arc::new(BrokerAdmin {
             broker: Arc::clone(&server.broker),
             alarms: Arc::clone(alarms),
@@ -215,10 +216,12 @@ fn serve_all(
     }
 }
 
-fn bind_all(addresses: &[BindAddress], what: &str) -> Result<Vec<TcpListener>, ServerError> {
+/// Opens all addresses of a setting, `key`.
+fn bind_all(addresses: &[BindAddress], what: &str, key: &str) -> Result<Vec<TcpListener>, ServerError> {
     let mut listeners = Vec::new();
     for address in addresses {
-        let bound = bind(address).map_err(ServerError::system(format!("listen for {what}")))?;
+        let refused = ServerError::system(format!("listen for {what} on {address} ({key})"));
+        let bound = bind(address).map_err(refused)?;
         for listener in bound {
             if let Ok(local) = listener.local_addr() {
                 tracing::info!("listening for {what} on {}", canonical(local));
@@ -293,7 +296,8 @@ mod tests {
         for _ in 0..2 {
             let started = Application::start(&process, || Ok(())).await;
             let error = started.err().expect("the port is taken").to_string();
-            assert!(error.starts_with("listen for AMQP"), "{error}");
+            let place = format!("listen for AMQP on {} (listeners.tcp): ", taken.local_addr().unwrap());
+            assert!(error.starts_with(&place) && error.contains("in use"), "{error}");
             assert_eq!(timers(), 0, "the broker's threads are gone");
         }
     }

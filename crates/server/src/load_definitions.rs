@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use leveret_core::admin::{Acting, Admin};
-use leveret_management::definitions::import;
+use leveret_management::definitions::{ImportError, Malformed, import};
 
 use crate::server::ServerError;
 
@@ -18,7 +18,11 @@ pub fn load_definitions(admin: &dyn Admin, path: &Path) -> Result<(), ServerErro
         let shown = file.display();
         let text = std::fs::read(&file).map_err(ServerError::system(format!("read {shown}")))?;
         let imported = import(admin, Acting::Owner, &text, None).map_err(|error| {
-            ServerError::Setting(format!("the definitions in {shown} cannot be imported: {error}"))
+            let place = match &error {
+                ImportError::Malformed(Malformed::NotJson { reason }) => format!(": {reason}"),
+                _ => String::new(),
+            };
+            ServerError::Setting(format!("the definitions in {shown} cannot be imported: {error}{place}"))
         })?;
         for warning in &imported.warnings {
             tracing::warn!("definitions in {shown}: {warning}");

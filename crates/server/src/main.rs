@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leveret_server::config::{Args, Config, config_docs};
+use leveret_server::config::{Args, Config, config_docs, unused_variables};
 use leveret_server::server::ServerError;
 use leveret_server::{node, telemetry};
 
@@ -28,10 +28,12 @@ fn main() -> ExitCode {
         let written = std::io::stdout().write_all(config_docs().as_bytes());
         return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let (config, notices) = match Config::load(&args, &|name| std::env::var(name).ok()) {
+    let (config, mut notices) = match Config::load(&args, &|name| std::env::var(name).ok()) {
         Ok(loaded) => loaded,
         Err(error) => return refuse(EX_CONFIG, &error),
     };
+    let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
+    notices.extend(unused_variables(std::env::vars_os().map(|(name, value)| (text(name), text(value)))));
     let filter = std::env::var("LEVERET_LOG").ok();
     if let Err(error) = telemetry::start(config.log_level, config.log_format, filter.as_deref()) {
         return refuse(EX_CONFIG, &error);
@@ -56,10 +58,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// One clear line, and the code.
+/// One clear line, and the code. The line is in the log; where nothing is logged, or not yet, on standard error.
 fn refuse(code: u8, error: &dyn std::error::Error) -> ExitCode {
-    tracing::error!("{error}");
-    // Nobody is left to tell if this fails.
-    _ = writeln!(std::io::stderr(), "leveret: {error}");
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!("{error}");
+    } else {
+        // Nobody is left to tell if this fails.
+        _ = writeln!(std::io::stderr(), "leveret: {error}");
+    }
     ExitCode::from(code)
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns the set-up of tracing and nothing else; what is logged is the business of whoever logs it.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
@@ -18,8 +18,8 @@ use crate::config::{LogFormat, LogLevel};
 /// If the filter cannot be read; logging has not started.
 pub fn start(level: LogLevel, format: LogFormat, filter: Option<&str>) -> Result<(), ParseError> {
     let filter = env_filter(level, filter)?;
-    let colours = std::io::stdout().is_terminal();
-    let subscriber = subscriber(std::io::stdout, format, filter, colours);
+    let colours = io::stdout().is_terminal();
+    let subscriber = subscriber(io::stdout, format, filter, colours);
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(())
 }
@@ -42,17 +42,60 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     // A closed standard output must not turn every log line into one about the log.
-    let builder =
-        tracing_subscriber::fmt().with_writer(writer).with_env_filter(filter).log_internal_errors(false);
+    let builder = tracing_subscriber::fmt()
+        .with_writer(OneLine { writer, colours })
+        .with_env_filter(filter)
+        .log_internal_errors(false);
     match format {
         LogFormat::Plain => Box::new(builder.with_ansi(colours).finish()),
         LogFormat::Json => Box::new(builder.json().flatten_event(true).with_span_list(false).finish()),
     }
 }
 
+/// Keeps each event on a line of its own, whatever names clients put into it: control characters are escaped. An event
+/// comes in one piece.
+struct OneLine<W> {
+    writer: W,
+    /// Some of them are ours.
+    colours: bool,
+}
+
+impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for OneLine<W> {
+    type Writer = OneLine<W::Writer>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        OneLine { writer: self.writer.make_writer(), colours: self.colours }
+    }
+}
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let line = event.strip_suffix(b"\n").unwrap_or(event);
+        let is_foreign = |byte: &u8| byte.is_ascii_control() && !(self.colours && *byte == b'\x1b');
+        if line.iter().any(is_foreign) {
+            let mut escaped = Vec::with_capacity(event.len() + 16);
+            for byte in line {
+                if is_foreign(byte) {
+                    escaped.extend(byte.escape_ascii());
+                } else {
+                    escaped.push(*byte);
+                }
+            }
+            escaped.push(b'\n');
+            self.writer.write_all(&escaped)?;
+        } else {
+            self.writer.write_all(event)?;
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -61,11 +104,11 @@ mod tests {
     struct Buffer(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Buffer {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
 
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
@@ -113,6 +156,22 @@ mod tests {
         assert!(json[0].starts_with('{') && json[0].ends_with('}'), "{}", json[0]);
         for part in [r#""message":"a change""#, r#""queue":"q""#, r#""vhost":"/""#, r#""level":"INFO""#] {
             assert!(json[0].contains(part), "{} lacks {part}", json[0]);
+        }
+    }
+
+    #[test]
+    fn a_client_s_name_makes_no_line_of_its_own() {
+        for format in [LogFormat::Plain, LogFormat::Json] {
+            let buffer = Buffer::default();
+            let filter = env_filter(LogLevel::Info, None).unwrap();
+            let subscriber = subscriber(buffer.clone(), format, filter, false);
+            tracing::subscriber::with_default(subscriber, || {
+                let user = "eve\r\n2026-11-21T00:00:00Z  INFO all is well\u{1b}[2J";
+                tracing::warn!(%user, "login refused: user '{user}'");
+            });
+            let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(text.contains("all is well") && !text.contains(['\r', '\u{1b}']), "{text}");
         }
     }
 

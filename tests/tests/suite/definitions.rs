@@ -156,13 +156,18 @@ fn bad_imports_are_answered_as_by_rabbitmq() {
 
 #[test]
 fn a_broken_file_refuses_the_start_and_names_itself() {
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), r#"{"users": [{"name": "x"}]}"#).expect("a file");
-    let mut broker =
-        Broker::prepare(Options::config(&format!("load_definitions = {}\n", file.path().display())));
-    broker.launch();
-    let status = broker.wait_exit();
-    assert_eq!(status.code(), Some(70));
-    let named = format!("{} cannot be imported: tags_not_present", file.path().display());
-    assert!(broker.log().contains(&named), "{}", broker.log());
+    for (text, problem) in [
+        (r#"{"users": [{"name": "x"}]}"#, "tags_not_present"),
+        ("{\"users\": [\n  }\n]}", "failed_to_parse_json: expected value at line 2 column 3"),
+    ] {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("a file");
+        let mut broker =
+            Broker::prepare(Options::config(&format!("load_definitions = {}\n", file.path().display())));
+        broker.launch();
+        let status = broker.wait_exit();
+        assert_eq!(status.code(), Some(70));
+        let named = format!("{} cannot be imported: {problem}", file.path().display());
+        assert_eq!(broker.log().matches(&named).count(), 1, "{}", broker.log());
+    }
 }

@@ -25,7 +25,8 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
-    const ALL: [Self; 4] = [Self::Plain, Self::Amqplain, Self::Anonymous, Self::External];
+    /// All that there are.
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Amqplain, Self::Anonymous, Self::External];
 
     /// Its registered name.
     #[must_use]

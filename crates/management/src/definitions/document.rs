@@ -8,8 +8,17 @@ use super::items::{
 
 /// A file that is not one of definitions: what is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Malformed(pub String);
+pub enum Malformed {
+    /// It is not an object in JSON. RabbitMQ says no more than this.
+    #[error("failed_to_parse_json")]
+    NotJson {
+        /// What is wrong, with line and column.
+        reason: String,
+    },
+    /// It is JSON, and not of definitions.
+    #[error("{0}")]
+    Shape(String),
+}
 
 /// All that a file says, by kind.
 #[derive(Debug, Default)]
@@ -53,7 +62,8 @@ impl Document {
         }
         match serde_json::from_slice(text) {
             Ok(Value::Object(object)) => Self::parse(&object, vhost),
-            _ => Err(Malformed("failed_to_parse_json".to_owned())),
+            Ok(_) => Err(Malformed::NotJson { reason: "an object is needed".to_owned() }),
+            Err(error) => Err(Malformed::NotJson { reason: error.to_string() }),
         }
     }
 
@@ -100,11 +110,12 @@ fn items<T: Item>(
     let list = match object.get(category) {
         None => return Ok(Vec::new()),
         Some(Value::Array(list)) => list,
-        Some(_) => return Err(Malformed(format!("{category}: a list of objects is needed"))),
+        Some(_) => return Err(Malformed::Shape(format!("{category}: a list of objects is needed"))),
     };
     let item = |(place, item): (usize, &Value)| {
-        let item =
-            item.as_object().ok_or_else(|| Malformed(format!("{category}[{place}]: an object is needed")))?;
+        let item = item
+            .as_object()
+            .ok_or_else(|| Malformed::Shape(format!("{category}[{place}]: an object is needed")))?;
         T::read(&Fields { category, place, object: item, vhost })
     };
     list.iter().enumerate().map(item).collect()
@@ -185,8 +196,8 @@ impl Fields<'_> {
     pub(super) fn malformed(&self, what: &str) -> Malformed {
         let Self { category, place, .. } = self;
         match self.object.get("name").and_then(Value::as_str) {
-            Some(name) => Malformed(format!("{category}[{place}] '{name}': {what}")),
-            None => Malformed(format!("{category}[{place}]: {what}")),
+            Some(name) => Malformed::Shape(format!("{category}[{place}] '{name}': {what}")),
+            None => Malformed::Shape(format!("{category}[{place}]: {what}")),
         }
     }
 }

@@ -37,7 +37,7 @@ impl Item for User {
             (Some(password), None) => PasswordChange::Plain(password.into_bytes()),
             _ => PasswordChange::None,
         };
-        let tags = fields.tags("tags")?.ok_or_else(|| Malformed("tags_not_present".to_owned()))?;
+        let tags = fields.tags("tags")?.ok_or_else(|| Malformed::Shape("tags_not_present".to_owned()))?;
         let limit =
             |key: &str| fields.get("limits").and_then(|limits| limits.get(key)).and_then(Value::as_i64);
         let limits = UserLimitValues {
@@ -147,11 +147,12 @@ impl Item for Policy {
     fn read(fields: &Fields<'_>) -> Result<Self, Malformed> {
         let vhost = fields.vhost()?;
         let Some(name) = fields.optional_text("name")? else {
-            return Err(Malformed(format!("\"policy in virtual host '{vhost}' has undefined name\"")));
+            return Err(Malformed::Shape(format!("\"policy in virtual host '{vhost}' has undefined name\"")));
         };
         // RabbitMQ's words, in the form of its terms.
-        let invalid =
-            |what: &str| Malformed(format!("<<\"Validation failed\\n\\n{what}\\n ({vhost}/{name})\">>"));
+        let invalid = |what: &str| {
+            Malformed::Shape(format!("<<\"Validation failed\\n\\n{what}\\n ({vhost}/{name})\">>"))
+        };
         let pattern = fields.optional_text("pattern")?;
         let pattern = pattern.ok_or_else(|| invalid("pattern should be a binary but was undefined"))?;
         if let Err(error) = Regex::new(&pattern) {
@@ -190,14 +191,15 @@ pub(super) struct Exchange {
 impl Item for Exchange {
     fn read(fields: &Fields<'_>) -> Result<Self, Malformed> {
         let kind = fields.optional_text("type")?;
-        let undefined = || Malformed("precondition_failed: invalid exchange type 'undefined'".to_owned());
+        let undefined =
+            || Malformed::Shape("precondition_failed: invalid exchange type 'undefined'".to_owned());
         let spec = ExchangeSpec {
             name: fields.text("name")?,
             exchange_type: kind.ok_or_else(undefined)?,
             durable: fields.switch("durable", true)?,
             auto_delete: fields.switch("auto_delete", false)?,
             internal: fields.switch("internal", false)?,
-            arguments: table(fields.raw("arguments"), Null::Refused).map_err(Malformed)?,
+            arguments: table(fields.raw("arguments"), Null::Refused).map_err(Malformed::Shape)?,
         };
         Ok(Self { vhost: fields.vhost()?, spec })
     }
@@ -216,7 +218,7 @@ impl Item for Queue {
             name: fields.text("name")?,
             durable: fields.switch("durable", true)?,
             auto_delete: fields.switch("auto_delete", false)?,
-            arguments: table(fields.raw("arguments"), Null::Refused).map_err(Malformed)?,
+            arguments: table(fields.raw("arguments"), Null::Refused).map_err(Malformed::Shape)?,
         };
         Ok(Self { vhost: fields.vhost()?, spec })
     }
@@ -241,7 +243,7 @@ impl Item for Binding {
             destination: fields.text("destination")?,
             destination_kind,
             routing_key: fields.text("routing_key")?,
-            arguments: table(fields.raw("arguments"), Null::Refused).map_err(Malformed)?,
+            arguments: table(fields.raw("arguments"), Null::Refused).map_err(Malformed::Shape)?,
         };
         Ok(Self { vhost: fields.vhost()?, spec })
     }

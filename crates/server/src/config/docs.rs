@@ -17,7 +17,8 @@ Leveret starts without any configuration. What is set comes, each overriding the
 3. the files of `RABBITMQ_CONFIG_FILES` (a folder, a file, or a pattern such as `/etc/rabbitmq/conf.d/*.conf`), in the
    order of their names; without it, those of `conf.d` in the same folder,
 4. the environment: `RABBITMQ_DEFAULT_USER`, `RABBITMQ_DEFAULT_PASS`, `RABBITMQ_DEFAULT_VHOST`, `RABBITMQ_NODENAME`;
-   each may be given as a file with the value instead, as `RABBITMQ_DEFAULT_PASS_FILE`,
+   each may be given as a file with the value instead, as `RABBITMQ_DEFAULT_PASS_FILE`. `RABBITMQ_NODE_IP_ADDRESS` and
+   `RABBITMQ_NODE_PORT` stand below the files, as in RabbitMQ. Any other `RABBITMQ_…` that is set is named in a warning,
 5. the command line: `--data-dir DIR` (or `LEVERET_DATA_DIR`), `--amqp ADDR:PORT`, `--http ADDR:PORT`.
 
 The files have lines `key = value`; `#` begins a comment; a value that contains `#` is quoted: `'a#b'`; `$(NAME)` stands

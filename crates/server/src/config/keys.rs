@@ -107,11 +107,11 @@ pub(super) const KEYS: &[Key] = &[
     ),
     set(
         "leveret.node.name",
-        "NAME@HOST",
-        "rabbit@localhost",
-        "The node's name in answers of the HTTP API. Also `RABBITMQ_NODENAME`.",
+        "NAME@HOST, or NAME",
+        "rabbit@ and the machine's name up to its first dot",
+        "The node's name in answers of the HTTP API. Also `RABBITMQ_NODENAME`. The data does not depend on it.",
         |c, _, v| {
-            c.node_name = text("a name", v)?;
+            c.node_name = super::node_name::full(&text("a name", v)?);
             Ok(())
         },
     ),
@@ -160,7 +160,7 @@ pub(super) const KEYS: &[Key] = &[
         "listeners.tcp.*",
         "PORT or ADDR:PORT",
         "5672 on all addresses",
-        "Where AMQP clients connect: `listeners.tcp.default`, or `listeners.tcp.1`, `.2` and so on for several. Port 0 takes any free one. Also `--amqp`.",
+        "Where AMQP clients connect: `listeners.tcp.default`, or `listeners.tcp.1`, `.2` and so on for several. Port 0 takes any free one. Also `--amqp`; where neither is set, `RABBITMQ_NODE_IP_ADDRESS` and `RABBITMQ_NODE_PORT`.",
         |c, _, v| {
             c.amqp.push(v.parse().map_err(|error: super::values::NotAnAddress| error.to_string())?);
             Ok(())

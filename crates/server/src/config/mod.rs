@@ -9,6 +9,7 @@ mod environment;
 mod file;
 mod keys;
 mod login;
+mod node_name;
 mod sources;
 mod tls;
 mod values;
@@ -16,13 +17,14 @@ mod values;
 use std::fmt;
 use std::path::PathBuf;
 
-use leveret_core::access::sasl::SaslSettings;
+use leveret_core::access::sasl::{Mechanism, SaslSettings};
 use leveret_core::admin::{DiskFreeLimit, MemoryWatermark};
 use leveret_core::limits;
 
 pub use args::Args;
 pub use docs::config_docs;
 pub use login::{CertLogin, LoginFrom, SanType};
+pub use sources::unused_variables;
 pub use tls::{TlsOptions, TlsVersion, Verify};
 pub use values::{BindAddress, NotAnAddress};
 
@@ -181,7 +183,7 @@ impl Default for Config {
             log_format: LogFormat::Plain,
             product_name: "RabbitMQ".to_owned(),
             product_version: "4.0.5".to_owned(),
-            node_name: "rabbit@localhost".to_owned(),
+            node_name: node_name::full("rabbit"),
             cluster_name: None,
             load_definitions: None,
             config_files: Vec::new(),
@@ -242,6 +244,8 @@ impl Config {
     pub fn load(args: &Args, env: Environment<'_>) -> Result<(Self, Vec<Notice>), ConfigError> {
         let mut config = Self::default();
         let mut notices = Vec::new();
+        // As in RabbitMQ, listeners in a file replace this one.
+        config.apply_node_address(env)?;
         config.apply_files(args, env, &mut notices)?;
         for (variable, key) in sources::RETIRED {
             if env(variable).is_some() {
@@ -251,6 +255,7 @@ impl Config {
         }
         config.apply_environment(env)?;
         config.apply_args(args);
+        notices.extend(config.contradictions());
         Ok((config, notices))
     }
 
@@ -321,6 +326,45 @@ impl Config {
                 self.http.clear();
             }
         }
+    }
+
+    /// The one address of AMQP that RabbitMQ's variables give.
+    fn apply_node_address(&mut self, env: Environment<'_>) -> Result<(), ConfigError> {
+        let given = |name: &str| env(name).filter(|value| !value.is_empty());
+        let refused = |name: &str, value: &str, allowed: &str| ConfigError::Value {
+            place: "environment".to_owned(),
+            key: name.to_owned(),
+            problem: format!("`{value}` cannot be used; allowed: {allowed}"),
+        };
+        let mut address = BindAddress::Any(5_672);
+        if let Some(port) = given(sources::NODE_PORT) {
+            let number =
+                port.parse().map_err(|_| refused(sources::NODE_PORT, &port, "a port, 0 to 65535"))?;
+            address = address.with_port(number);
+        }
+        if let Some(host) = given(sources::NODE_IP_ADDRESS).filter(|host| host != "auto") {
+            address = address
+                .with_host(&host)
+                .ok_or_else(|| refused(sources::NODE_IP_ADDRESS, &host, "an IP address"))?;
+        }
+        self.amqp = vec![address];
+        Ok(())
+    }
+
+    /// Settings that are good by themselves and come to nothing together.
+    fn contradictions(&self) -> Vec<Notice> {
+        let mut found = Vec::new();
+        let only_external = self.sasl.mechanisms.iter().all(|mechanism| *mechanism == Mechanism::External);
+        if only_external && !self.amqp.is_empty() {
+            found.push(
+                "auth_mechanisms is EXTERNAL alone, which needs a client's certificate: nobody can log in over \
+                 listeners.tcp, which has no TLS",
+            );
+        }
+        if self.amqps.is_empty() && self.tls != TlsOptions::default() && self.https.is_empty() {
+            found.push("ssl_options is set and listeners.ssl is not: nothing listens for AMQP over TLS");
+        }
+        found.into_iter().map(|text| Notice { warning: true, text: text.to_owned() }).collect()
     }
 
     fn apply_environment(&mut self, env: Environment<'_>) -> Result<(), ConfigError> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Args, ConfigError, Environment};
+use super::{Args, ConfigError, Environment, Notice};
 
 /// Variables of RabbitMQ's images that stand for a setting. Each may also be given as a file's name: `…_FILE`.
 pub(super) const VARIABLES: [(&str, &str); 4] = [
@@ -11,6 +11,14 @@ pub(super) const VARIABLES: [(&str, &str); 4] = [
     ("RABBITMQ_DEFAULT_VHOST", "default_vhost"),
     ("RABBITMQ_NODENAME", "leveret.node.name"),
 ];
+
+/// RabbitMQ's variables for the one address of AMQP where `listeners.tcp` is not set.
+pub(super) const NODE_IP_ADDRESS: &str = "RABBITMQ_NODE_IP_ADDRESS";
+/// Its port.
+pub(super) const NODE_PORT: &str = "RABBITMQ_NODE_PORT";
+
+/// Read elsewhere: those of files by [`files`] and by the command line.
+const OF_FILES: [&str; 2] = ["RABBITMQ_CONFIG_FILE", "RABBITMQ_CONFIG_FILES"];
 
 /// Variables of old images that RabbitMQ's refuses, and what to set in their place.
 pub(super) const RETIRED: [(&str, &str); 9] = [
@@ -24,6 +32,46 @@ pub(super) const RETIRED: [(&str, &str); 9] = [
     ("RABBITMQ_MANAGEMENT_SSL_CERTFILE", "management.ssl.certfile"),
     ("RABBITMQ_MANAGEMENT_SSL_KEYFILE", "management.ssl.keyfile"),
 ];
+
+/// One warning that names the variables of RabbitMQ that are set and have no effect here; those that say what to set
+/// in their place have a warning each from [`super::Config::load`].
+#[must_use]
+pub fn unused_variables(set: impl IntoIterator<Item = (String, String)>) -> Option<Notice> {
+    let is_used = |name: &str| {
+        let twin = name.strip_suffix("_FILE").unwrap_or(name);
+        VARIABLES.iter().any(|(known, _)| *known == twin)
+            || RETIRED.iter().any(|(known, _)| *known == name)
+            || OF_FILES.contains(&name)
+            || [NODE_IP_ADDRESS, NODE_PORT].contains(&name)
+    };
+    let is_unused = |(name, value): &(String, String)| {
+        // Logs go to the console, which is what the last asks for.
+        let needs_nothing = value.is_empty() || (name == "RABBITMQ_LOGS" && value == "-");
+        name.starts_with("RABBITMQ_") && !needs_nothing && !is_used(name) && !is_of_a_service(name, value)
+    };
+    let mut unused: Vec<String> =
+        set.into_iter().filter(is_unused).map(|(name, _)| shown_name(&name)).collect();
+    unused.sort();
+    let verb = if unused.len() == 1 { "has" } else { "have" };
+    let text = format!(
+        "environment: {} {verb} no effect here; docs/CONFIGURATION.md lists the settings that there are",
+        unused.join(", ")
+    );
+    (!unused.is_empty()).then_some(Notice { warning: true, text })
+}
+
+/// Kubernetes sets these in every container, for a service whose name begins with `rabbitmq`.
+fn is_of_a_service(name: &str, value: &str) -> bool {
+    name.contains("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || (name.contains("_PORT_") && name.contains("_TCP"))
+        || (name.ends_with("_PORT") && value.contains("://"))
+}
+
+/// A name is any text.
+fn shown_name(name: &str) -> String {
+    name.chars().take(80).flat_map(char::escape_debug).collect()
+}
 
 /// The files to read, in order; a later one's settings replace an earlier one's.
 ///

@@ -181,7 +181,7 @@ fn the_defaults_in_the_table_are_the_defaults() {
         let mut config = Config::default();
         let value = key.default.trim_start_matches("./");
         match keys::apply(&mut config, key.name, value) {
-            Ok(_) if key.name == "cluster_name" => {}
+            Ok(_) if ["cluster_name", "leveret.node.name"].contains(&key.name) => {}
             Ok(_) if key.name.ends_with('*') => {}
             Ok(_) => assert_eq!(config, Config::default(), "{}", key.name),
             // Those whose default is described in words.
@@ -331,4 +331,108 @@ fn tls_options_that_could_leave_something_unverified_are_refused() {
         let error = from_file(line).unwrap_err().to_string();
         assert!(error.contains(wanted) && error.starts_with("leveret.conf:1: "), "{line}: {error}");
     }
+}
+
+#[test]
+fn rabbitmq_s_variables_give_an_address_that_a_file_replaces() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rabbitmq.conf");
+    std::fs::write(&file, "listeners.tcp.1 = 127.0.0.1:1111\n").unwrap();
+    let with_file = Args { config: Some(file), ..Args::default() };
+    let with_args = Args { amqp: vec![any(2_222)], ..Args::default() };
+    let cases = [
+        (&[("RABBITMQ_NODE_PORT", "5673")][..], "5673"),
+        (&[("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")], "127.0.0.1:5672"),
+        (&[("RABBITMQ_NODE_IP_ADDRESS", "::1"), ("RABBITMQ_NODE_PORT", "5673")], "[::1]:5673"),
+        (&[("RABBITMQ_NODE_IP_ADDRESS", "auto"), ("RABBITMQ_NODE_PORT", "")], "5672"),
+    ];
+    for (set, expected) in cases {
+        let env = |name: &str| {
+            let found = set.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let amqp = |args: &Args| Config::load(args, &env).unwrap().0.amqp;
+        assert_eq!(amqp(&Args::default()), [expected.parse().unwrap()]);
+        assert_eq!(amqp(&with_file), ["127.0.0.1:1111".parse().unwrap()]);
+        assert_eq!(amqp(&with_args), [any(2_222)]);
+    }
+    for (name, value) in
+        [("RABBITMQ_NODE_PORT", "tcp://10.0.0.1:5672"), ("RABBITMQ_NODE_IP_ADDRESS", "somewhere")]
+    {
+        let env = |asked: &str| (asked == name).then(|| value.to_owned());
+        let error = Config::load(&Args::default(), &env).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("environment: {name}: `{value}` cannot be used; allowed: ")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_node_s_name_without_a_host_gets_this_machine_s() {
+    let name = |value: &'static str| {
+        let env = move |name: &str| (name == "RABBITMQ_NODENAME").then(|| value.to_owned());
+        Config::load(&Args::default(), &env).unwrap().0.node_name
+    };
+    let (_, host) =
+        Config::default().node_name.split_once('@').map(|(n, h)| (n.to_owned(), h.to_owned())).unwrap();
+    assert_eq!(name("hare"), format!("hare@{host}"));
+    assert_eq!(name("hare@burrow"), "hare@burrow");
+    assert_eq!(Config::default().node_name, format!("rabbit@{host}"));
+    assert!(!host.is_empty() && !host.contains('.'), "{host}");
+}
+
+#[test]
+fn variables_without_effect_are_named_in_one_warning() {
+    let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let told = |set: &[(&str, &str)]| unused_variables(set.iter().map(pair)).map(|notice| notice.text);
+    assert_eq!(
+        told(&[
+            ("RABBITMQ_MNESIA_BASE", "/data"),
+            ("RABBITMQ_LOGS", "/var/log/rabbit.log"),
+            ("RABBITMQ_DEFAULT_USER", "u"),
+            ("PATH", "/bin"),
+        ])
+        .unwrap(),
+        "environment: RABBITMQ_LOGS, RABBITMQ_MNESIA_BASE have no effect here; docs/CONFIGURATION.md lists the settings \
+         that there are"
+    );
+    let one = told(&[("RABBITMQ_DIST_PORT", "25672")]).unwrap();
+    assert!(one.starts_with("environment: RABBITMQ_DIST_PORT has no effect here; "), "{one}");
+    let silent = [
+        ("RABBITMQ_DEFAULT_PASS_FILE", "/run/secret"),
+        ("RABBITMQ_CONFIG_FILE", "/etc/rabbitmq.conf"),
+        ("RABBITMQ_NODE_PORT", "5672"),
+        // That one has a warning of its own.
+        ("RABBITMQ_SSL_CERTFILE", "/c.pem"),
+        ("RABBITMQ_LOGS", "-"),
+        ("RABBITMQ_USE_LONGNAME", ""),
+        // Of a Kubernetes service by the name of rabbitmq.
+        ("RABBITMQ_SERVICE_HOST", "10.0.0.1"),
+        ("RABBITMQ_SERVICE_PORT_AMQP", "5672"),
+        ("RABBITMQ_PORT", "tcp://10.0.0.1:5672"),
+        ("RABBITMQ_PORT_5672_TCP_ADDR", "10.0.0.1"),
+        ("RABBITMQ", "x"),
+    ];
+    assert_eq!(told(&silent), None);
+}
+
+#[test]
+fn settings_that_come_to_nothing_together_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rabbitmq.conf");
+    let told = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let args = Args { config: Some(file.clone()), ..Args::default() };
+        let (_, notices) = Config::load(&args, &nothing).unwrap();
+        notices.into_iter().map(|notice| notice.text).collect::<Vec<_>>()
+    };
+    let external = "auth_mechanisms.1 = EXTERNAL\n";
+    let notices = told(external);
+    assert!(matches!(notices.as_slice(), [one] if one.starts_with("auth_mechanisms is EXTERNAL alone")));
+    assert_eq!(told(&format!("{external}auth_mechanisms.2 = PLAIN\n")), [""; 0]);
+    assert_eq!(told(&format!("{external}listeners.tcp = none\nlisteners.ssl.1 = 5671\n")), [""; 0]);
+    let notices = told("ssl_options.certfile = /c.pem\n");
+    assert!(matches!(notices.as_slice(), [one] if one.contains("listeners.ssl is not")), "{notices:?}");
+    assert_eq!(told("ssl_options.certfile = /c.pem\nmanagement.ssl.port = 15671\n"), [""; 0]);
 }

@@ -42,7 +42,8 @@ impl PemFile {
         TlsError { place, problem: problem.to_string() }
     }
 
-    fn read(&self) -> Result<Vec<u8>, TlsError> {
+    /// What is in it.
+    pub(super) fn read(&self) -> Result<Vec<u8>, TlsError> {
         std::fs::read(&self.path).map_err(|error| self.error(error))
     }
 

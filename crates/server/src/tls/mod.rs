@@ -13,6 +13,7 @@ mod verifier;
 
 pub use acceptor::{Secured, TlsAcceptor};
 pub use certificate::certificate_facts;
+pub use settings::check_files;
 
 /// Why TLS cannot be set up: the setting, its file if it has one, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -28,6 +28,22 @@ pub(super) struct TlsSettings {
     alpn: &'static [&'static [u8]],
 }
 
+/// Whether the files that `ssl_options` names can be read, wherever they are used: RabbitMQ starts with none that cannot
+/// be, and a listener that is opened later should not be the first to notice.
+///
+/// # Errors
+/// [`TlsError`] names setting, file and reason.
+pub fn check_files(options: &TlsOptions) -> Result<(), TlsError> {
+    let files =
+        [("certfile", &options.certfile), ("keyfile", &options.keyfile), ("cacertfile", &options.cacertfile)];
+    for (name, path) in files {
+        if let Some(path) = path {
+            PemFile { key: format!("ssl_options.{name}"), path: path.clone() }.read()?;
+        }
+    }
+    Ok(())
+}
+
 impl TlsSettings {
     /// Checks the options against each other. Nothing is read yet.
     ///

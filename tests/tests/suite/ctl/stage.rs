@@ -89,7 +89,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn leveret(over: Over) -> Self {
-        let broker = Broker::start_with(Options::config("node_name = rabbit@localhost\n"));
+        let broker = Broker::start_with(Options::config("leveret.node.name = rabbit@localhost\n"));
         let links = TempDir::with_prefix("leveret-ctl-").expect("a temporary folder");
         for name in PROGRAMS {
             symlink(binary::leveretctl(), links.path().join(name)).expect("a link");

@@ -73,12 +73,16 @@ fn bad_settings_and_files_stop_the_start() {
             "management.ssl.cacertfile = /none: No such file".to_owned(),
         ),
     ];
-    for (settings, wanted) in cases {
-        let config = format!("listeners.ssl.1 = 127.0.0.1:0\n{settings}");
-        let broker = Broker::prepare(Options::config(&config));
+    let listening = |settings: String| format!("listeners.ssl.1 = 127.0.0.1:0\n{settings}");
+    let cases = cases.map(|(settings, wanted)| (listening(settings), wanted));
+    // A file that nothing listens with yet is missed at the start, too.
+    let unused = (set("certfile", "none.pem"), format!("ssl_options.certfile = {}: No", path("none.pem")));
+    for (settings, wanted) in cases.into_iter().chain([unused]) {
+        let broker = Broker::prepare(Options::config(&settings));
         let (status, printed) = broker.run_another(&broker.data_dir());
         assert!(printed.contains(&wanted), "{settings}: {printed}");
         assert_eq!(status.code(), Some(78), "{settings}: {printed}");
         assert!(!printed.contains("ready"), "{settings}: {printed}");
+        assert_eq!(printed.matches(&wanted).count(), 1, "it is said once: {printed}");
     }
 }
