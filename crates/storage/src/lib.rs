@@ -45,6 +45,8 @@ mod format;
 #[allow(dead_code, reason = "the checkpoint that uses the rest is being built")]
 mod index;
 mod log;
+#[allow(dead_code, reason = "the checkpoint that uses it is being built")]
+mod manifest;
 #[allow(dead_code, reason = "the index that uses it is being built")]
 mod ranges;
 mod record;
