@@ -12,8 +12,10 @@
 pub mod admin;
 pub mod binary;
 pub mod broker;
+pub mod chance;
 pub mod client;
 pub mod content_text;
+pub mod crash_disk;
 pub mod describe;
 pub mod golden;
 pub mod http;
