@@ -27,6 +27,10 @@ pub struct Options {
     pub binary: Option<PathBuf>,
     /// Open file descriptors that the process may have at most; the system's limit when `None`.
     pub descriptors: Option<u64>,
+    /// Where its data lies, kept when the broker goes; a temporary folder when `None`.
+    pub data_dir: Option<PathBuf>,
+    /// The folder of a control group that the process is to run in.
+    pub control_group: Option<PathBuf>,
 }
 
 impl Options {
@@ -128,15 +132,19 @@ impl Broker {
     fn command(&self, data_dir: &Path, amqp: SocketAddr, http: SocketAddr) -> Command {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a log file");
         let binary = self.options.binary.as_deref().unwrap_or_else(|| binary::leveret());
-        let mut command = match self.options.descriptors {
-            // The shell becomes the broker, so the process id stays.
-            Some(limit) => {
-                let mut shell = Command::new("sh");
-                shell.arg("-c").arg(format!("ulimit -n {limit} && exec \"$0\" \"$@\"")).arg(binary);
-                shell
-            }
-            None => Command::new(binary),
-        };
+        let mut first = String::new();
+        if let Some(limit) = self.options.descriptors {
+            first.push_str(&format!("ulimit -n {limit} && "));
+        }
+        if let Some(group) = &self.options.control_group {
+            first.push_str(&format!("echo $$ > '{}/cgroup.procs' && ", group.display()));
+        }
+        // The shell becomes the broker, so the process id stays.
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{first}exec \"$0\" \"$@\"")).arg(binary);
+        if first.is_empty() {
+            command = Command::new(binary);
+        }
         command
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -178,7 +186,7 @@ impl Broker {
     /// The data folder.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.options.data_dir.clone().unwrap_or_else(|| self.folder.path().join("data"))
     }
 
     /// The configuration file's path, whether it is used or not.

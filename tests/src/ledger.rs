@@ -22,7 +22,7 @@ pub use body::body;
 const KEPT_VIOLATIONS: usize = 20;
 
 /// A message's name: who published it, and as what number from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MessageId {
     /// The publisher.
     pub publisher: usize,

@@ -10,6 +10,7 @@
 )]
 
 pub mod admin;
+pub mod awaited;
 pub mod binary;
 pub mod broker;
 pub mod chance;

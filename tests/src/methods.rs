@@ -2,7 +2,7 @@
 //!
 //! Bits go in as one octet made of the constants of each module, in the order of the specification's arguments.
 
-use crate::wire::{Table, Writer};
+use crate::wire::{Reader, Table, Writer};
 
 /// Class 10.
 pub mod connection {
@@ -370,6 +370,21 @@ impl Properties {
         }
         Writer::default().u16(flags).raw(&list.done()).done()
     }
+}
+
+/// Reads the message-id out of property flags and list; `None` without one.
+#[must_use]
+pub fn message_id(properties: &[u8]) -> Option<String> {
+    let mut reader = Reader::new(properties);
+    let flags = reader.u16()?;
+    for place in (8..16).rev().filter(|place| flags & 1 << place != 0) {
+        match place {
+            13 => drop(reader.long()?),
+            12 | 11 => drop(reader.u8()?),
+            _ => drop(reader.short()?),
+        }
+    }
+    if flags & 1 << 7 == 0 { None } else { reader.short() }
 }
 
 /// Payload of a content header frame of class `basic`.

@@ -1,5 +1,7 @@
 //! Bodies that need not be kept: length and octets follow from the message's name.
 
+use crate::chance::mix;
+
 use super::MessageId;
 
 const KIB: u64 = 1 << 10;
@@ -26,14 +28,6 @@ pub fn body(id: MessageId) -> Vec<u8> {
     }
     body.truncate(len);
     body
-}
-
-/// A good shuffle of 64 bits (splitmix64's finaliser).
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

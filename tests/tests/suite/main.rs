@@ -17,6 +17,7 @@ mod lifecycle;
 mod malformed;
 mod neighbour;
 mod permissions;
+mod powercut;
 mod pressure;
 mod tls;
 mod wrong_use;
