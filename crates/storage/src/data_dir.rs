@@ -13,10 +13,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::format::{BLOCK, FORMAT_VERSION, LogId};
+use crate::log::pool::SlotPool;
 
 const SMALLEST_SLOT: u64 = 1 << 20;
 const LARGEST_SLOT: u64 = 64 << 20;
@@ -31,6 +33,19 @@ pub struct StorageOptions {
     pub slot_bytes: Option<u64>,
     /// Most bytes of a batch; by default 4 MiB, never more than half a slot.
     pub batch_bytes: Option<u64>,
+    /// What a confirm waits for.
+    pub durability: Durability,
+}
+
+/// What a confirm waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The drive has it: it survives the death of the machine.
+    #[default]
+    Fsync,
+    /// The operating system has it: it survives the death of the process only. At a power cut what was
+    /// confirmed since the last checkpoint may be lost; recovery says how much.
+    Os,
 }
 
 /// A data directory that this process owns. The lock is released when it is dropped.
@@ -42,6 +57,8 @@ pub struct DataDir<D: Disk> {
     identity: Identity,
     options: StorageOptions,
     is_new: bool,
+    pool: Arc<SlotPool<D>>,
+    spill_pool: Arc<SlotPool<D>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +84,20 @@ impl<D: Disk> DataDir<D> {
             }
             Err(error) => return Err(StorageError::io(&path, "read")(error)),
         };
-        Ok(Self { disk, root: root.to_owned(), _lock: lock, identity, options, is_new })
+        let folder = root.join("log");
+        let pool = SlotPool::new(disk.clone(), folder, identity.log, identity.slot_bytes, true);
+        let spill = root.join("spill").join("log");
+        let spill_pool = SlotPool::new(disk.clone(), spill, identity.log, identity.slot_bytes, false);
+        Ok(Self {
+            disk,
+            root: root.to_owned(),
+            _lock: lock,
+            identity,
+            options,
+            is_new,
+            pool: Arc::new(pool),
+            spill_pool: Arc::new(spill_pool),
+        })
     }
 
     /// The folder itself.
@@ -107,8 +137,24 @@ impl<D: Disk> DataDir<D> {
         self.options.batch_bytes.unwrap_or(DEFAULT_BATCH).clamp(BLOCK, most)
     }
 
+    /// What a confirm waits for.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.options.durability
+    }
+
     pub(crate) fn disk(&self) -> &D {
         &self.disk
+    }
+
+    /// The log's slots: empty until recovery adopts what it found.
+    pub(crate) fn pool(&self) -> &Arc<SlotPool<D>> {
+        &self.pool
+    }
+
+    /// The slots of what may be lost with the process.
+    pub(crate) fn spill_pool(&self) -> &Arc<SlotPool<D>> {
+        &self.spill_pool
     }
 
     pub(crate) fn log_folder(&self) -> PathBuf {

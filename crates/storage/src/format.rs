@@ -19,6 +19,8 @@ pub(crate) const BLOCK: u64 = 4096;
 pub(crate) const FORMAT_VERSION: u16 = 1;
 /// A slot's header takes the first block.
 pub(crate) const SLOT_HEADER: u64 = BLOCK;
+/// Bytes of a blob's header; its checksums follow.
+pub(crate) const BLOB_HEADER: u64 = 64;
 /// Bytes of a batch's header.
 pub(crate) const BATCH_HEADER: usize = 160;
 /// Bytes of a record's head, before anything optional.
@@ -26,13 +28,20 @@ pub(crate) const RECORD_HEAD: usize = 8;
 
 const SLOT_MAGIC: [u8; 8] = *b"LVRTSLOT";
 const BATCH_MAGIC: [u8; 8] = *b"LVRTBTCH";
+const BLOB_MAGIC: [u8; 8] = *b"LVRTBLOB";
 const SLOT_CHECKED: usize = 56;
+const BLOB_CHECKED: usize = BLOB_HEADER as usize - 4;
 const BATCH_CHECKED: usize = BATCH_HEADER - 4;
 
 /// The batch begins an epoch: it repeats the last batch of the epoch before.
 pub(crate) const EPOCH_START: u8 = 1;
 /// The batch ends a clean stop.
 pub(crate) const CLEAN_STOP: u8 = 2;
+
+/// Nobody was told of the batch before it was synced.
+pub(crate) const MODE_FSYNC: u8 = 0;
+/// Its confirms waited for the write alone: after a power cut what follows damage may be there all the same.
+pub(crate) const MODE_OS: u8 = 1;
 
 /// A log's own random name; no other store's blocks carry it.
 pub(crate) type LogId = [u8; 16];
@@ -47,10 +56,62 @@ pub(crate) fn slot_number(name: &str) -> Option<u64> {
     file_number(name, "slot-")
 }
 
+/// The name of a blob's file.
+pub(crate) fn blob_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("blob-{number:010}"))
+}
+
+/// The number in a blob's file name.
+pub(crate) fn blob_number(name: &str) -> Option<u64> {
+    file_number(name, "blob-")
+}
+
 /// The number in a file name of ours.
 fn file_number(name: &str, prefix: &str) -> Option<u64> {
     let digits = name.strip_prefix(prefix)?;
     (digits.len() >= 10 && digits.bytes().all(|digit| digit.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// What stands before a blob's checksums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlobHeader {
+    pub(crate) log: LogId,
+    pub(crate) number: u64,
+    /// Bytes of the payload.
+    pub(crate) len: u64,
+    /// Checksum of the checksums.
+    pub(crate) table_crc: u32,
+}
+
+impl BlobHeader {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(BLOB_HEADER as usize);
+        out.extend_from_slice(&BLOB_MAGIC);
+        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out.extend_from_slice(&[0; 6]);
+        out.extend_from_slice(&self.log);
+        out.extend_from_slice(&self.number.to_le_bytes());
+        out.extend_from_slice(&self.len.to_le_bytes());
+        out.extend_from_slice(&[0; 8]);
+        out.extend_from_slice(&self.table_crc.to_le_bytes());
+        debug_assert_eq!(out.len(), BLOB_CHECKED);
+        out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+        out
+    }
+
+    /// The version and the header, or `None` if these are not the bytes of one.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(u16, Self)> {
+        let mut at = Reader::new(bytes);
+        if at.array::<8>()? != BLOB_MAGIC {
+            return None;
+        }
+        let version = at.u16()?;
+        at.array::<6>()?;
+        let (log, number, len) = (at.array()?, at.u64()?, at.u64()?);
+        at.array::<8>()?;
+        let header = Self { log, number, len, table_crc: at.u32()? };
+        (at.u32()? == crc32fast::hash(bytes.get(..BLOB_CHECKED)?)).then_some((version, header))
+    }
 }
 
 /// The first block of a slot.
@@ -105,7 +166,7 @@ pub(crate) struct Place {
 /// What stands before a batch's records and payloads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct BatchHeader {
-    /// 0: the batch was synced before anyone was told of it.
+    /// [`MODE_FSYNC`]: the batch was synced before anyone was told of it; [`MODE_OS`]: only written.
     pub(crate) mode: u8,
     pub(crate) flags: u8,
     pub(crate) record_count: u32,
@@ -644,6 +705,13 @@ mod tests {
             bytes[at] ^= 0x10;
             prop_assert_eq!(BatchHeader::decode(&bytes), None);
 
+            let blob = BlobHeader { log, number, len: epoch, table_crc: meta_crc };
+            let mut bytes = blob.encode();
+            prop_assert_eq!(bytes.len() as u64, BLOB_HEADER);
+            prop_assert_eq!(BlobHeader::decode(&bytes), Some((FORMAT_VERSION, blob)));
+            bytes[at % 64] ^= 0x10;
+            prop_assert_eq!(BlobHeader::decode(&bytes), None);
+
             let slot = SlotHeader { log, incarnation, follows: epoch, allocated: number };
             let mut bytes = slot.encode();
             prop_assert_eq!(SlotHeader::decode(&bytes), Some((FORMAT_VERSION, slot)));
@@ -672,6 +740,8 @@ mod tests {
         for number in [1, 99, 10_000_000_000] {
             let path = slot_path(Path::new("/log"), number);
             assert_eq!(slot_number(&path.file_name().unwrap().to_string_lossy()), Some(number));
+            let path = blob_path(Path::new("/log"), number);
+            assert_eq!(blob_number(&path.file_name().unwrap().to_string_lossy()), Some(number));
         }
         for name in ["slot-1", "slot-", "slot-00000000x1", "other", "slot-0000000001.new"] {
             assert_eq!(slot_number(name), None, "{name}");

@@ -55,7 +55,7 @@ mod recovery;
 mod run;
 mod store;
 
-pub use data_dir::{DataDir, StorageOptions};
+pub use data_dir::{DataDir, Durability, StorageOptions};
 pub use definitions::{
     Change as DefinitionChange, DefinitionCheckpoint, DefinitionStore, Definitions, DefinitionsSource,
     SledCheckpoint,

@@ -260,7 +260,7 @@ impl World {
     }
 
     fn start(disk: MemoryDisk, clock: StandingClock) -> Self {
-        let options = StorageOptions { slot_bytes: Some(1 << 20), batch_bytes: None };
+        let options = StorageOptions { slot_bytes: Some(1 << 20), ..StorageOptions::default() };
         let dir = DataDir::open(disk.clone(), Path::new("/data"), options).unwrap();
         let (booted, recovered) = boot::<Plain, MemoryDisk>(&dir, None, Access::new([])).unwrap();
         let first_start = is_first_start(&booted);

@@ -32,6 +32,8 @@ pub struct MemoryDisk {
 #[derive(Debug, Clone)]
 pub struct MemoryFile {
     inode: u64,
+    /// As on a real disk, what is open stays readable after its last name is gone.
+    _open: Arc<()>,
 }
 
 /// A lock of a [`MemoryDisk`]; released when dropped.
@@ -58,8 +60,9 @@ struct State {
     syncs: u64,
 }
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 struct Inode {
+    open: Arc<()>,
     written: Vec<u8>,
     durable: Vec<u8>,
     /// Writes since the last sync, in order.
@@ -112,7 +115,8 @@ impl MemoryDisk {
                     }
                 }
             }
-            inodes.insert(*inode, Inode { written: bytes.clone(), durable: bytes, unsynced: Vec::new() });
+            let found = Inode { written: bytes.clone(), durable: bytes, ..Inode::default() };
+            inodes.insert(*inode, found);
         }
         let crashed = State {
             durable_names: names.clone(),
@@ -246,8 +250,10 @@ impl Disk for MemoryDisk {
     type Lock = MemoryLock;
 
     fn open(&self, path: &Path) -> io::Result<MemoryFile> {
-        let inode = self.state().names.get(path).copied().ok_or(io::ErrorKind::NotFound)?;
-        Ok(MemoryFile { inode })
+        let state = self.state();
+        let inode = state.names.get(path).copied().ok_or(io::ErrorKind::NotFound)?;
+        let open = Arc::clone(&state.inodes.get(&inode).ok_or(io::ErrorKind::NotFound)?.open);
+        Ok(MemoryFile { inode, _open: open })
     }
 
     fn create(&self, path: &Path, allocate: u64) -> io::Result<MemoryFile> {
@@ -262,8 +268,9 @@ impl Disk for MemoryDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         state.last_inode += 1;
-        let file = MemoryFile { inode: state.last_inode };
-        state.inodes.insert(file.inode, Inode::default());
+        let inode = Inode::default();
+        let file = MemoryFile { inode: state.last_inode, _open: Arc::clone(&inode.open) };
+        state.inodes.insert(file.inode, inode);
         state.names.insert(path.to_owned(), file.inode);
         state.grow(&file, usize::try_from(allocate).map_err(io::Error::other)?)?;
         Ok(file)
@@ -357,11 +364,12 @@ impl Disk for MemoryDisk {
         if !state.change()? {
             return Err(power_is_off());
         }
-        let inode = state.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
-        // Its bytes stay while the removal is not durable, as a crash may bring the name back.
-        if !state.durable_names.values().any(|durable| *durable == inode) {
-            state.inodes.remove(&inode);
-        }
+        state.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        // Bytes stay while the removal is not durable, as a crash may bring the name back, and while the
+        // file is open.
+        let State { names, durable_names, inodes, .. } = &mut *state;
+        let named: BTreeSet<u64> = names.values().chain(durable_names.values()).copied().collect();
+        inodes.retain(|inode, found| named.contains(inode) || Arc::strong_count(&found.open) > 1);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::definitions::Change;
 use crate::format::{self, BODY_FIELDS, MESSAGE_FIELDS, PayloadSum, RECORD_HEAD};
+use crate::log::blob::PendingBlob;
 use crate::record::{BodyRef, Extras, GroupId, Kind, MessageFlags, Payload, Position, SettleReason};
 
 /// Segments below this are cheaper to copy than to write from where they lie.
@@ -37,6 +38,10 @@ pub struct Gather {
     small: Vec<u8>,
     large: Vec<Large>,
     large_bytes: usize,
+    /// A payload longer than this goes into a blob.
+    blob_over: usize,
+    last_blob: u64,
+    blobs: Vec<PendingBlob>,
     /// Ends of the batches before the one that is being filled.
     cuts: Vec<Cut>,
     filling: usize,
@@ -55,6 +60,7 @@ struct Cut {
     meta: usize,
     small: usize,
     large: usize,
+    blobs: usize,
     position: u64,
     floor: u64,
 }
@@ -65,6 +71,8 @@ pub(crate) struct Chunk<'a> {
     pub(crate) meta: &'a [u8],
     pub(crate) payload: Vec<IoSlice<'a>>,
     pub(crate) payload_len: u64,
+    /// To be durable before the batch is written.
+    pub(crate) blobs: &'a [PendingBlob],
     pub(crate) first_position: u64,
     pub(crate) record_count: u32,
     pub(crate) floor: Position,
@@ -86,10 +94,18 @@ impl Gather {
             small: Vec::new(),
             large: Vec::new(),
             large_bytes: 0,
+            blob_over: usize::MAX,
+            last_blob: 0,
+            blobs: Vec::new(),
             cuts: Vec::new(),
             filling: 0,
             written: 0,
         }
+    }
+
+    /// Puts payloads longer than `over` bytes into files of their own, numbered after `last_blob`.
+    pub(crate) fn with_blobs(self, over: usize, last_blob: u64) -> Self {
+        Self { blob_over: over, last_blob, ..self }
     }
 
     /// Makes the next record, and only that one, part of a group.
@@ -110,9 +126,10 @@ impl Gather {
         deadline_ms: u64,
         payload: Payload<'_>,
     ) -> Position {
-        let extras = self.extras(order_key, deadline_ms);
+        let mut extras = self.extras(order_key, deadline_ms);
         let len = payload.len();
-        self.make_room(RECORD_HEAD + format::extras_len(&extras) + MESSAGE_FIELDS + len);
+        let beside = self.len_in_batch(len, &mut extras);
+        self.make_room(RECORD_HEAD + format::extras_len(&extras) + MESSAGE_FIELDS + beside);
         let sum = self.put_payload(payload, len);
         format::put_head(&mut self.meta, Kind::Message, flags.bits(), &extras, MESSAGE_FIELDS as u32);
         format::put_message(&mut self.meta, queue, seq, sum);
@@ -124,9 +141,11 @@ impl Gather {
     pub fn body(&mut self, payload: Payload<'_>) -> (BodyRef, Position) {
         self.group = None;
         let len = payload.len();
-        self.make_room(RECORD_HEAD + BODY_FIELDS + len);
+        let mut extras = Extras::default();
+        let beside = self.len_in_batch(len, &mut extras);
+        self.make_room(RECORD_HEAD + format::extras_len(&extras) + BODY_FIELDS + beside);
         let sum = self.put_payload(payload, len);
-        format::put_head(&mut self.meta, Kind::Body, 0, &Extras::default(), BODY_FIELDS as u32);
+        format::put_head(&mut self.meta, Kind::Body, 0, &extras, BODY_FIELDS as u32);
         format::put_body(&mut self.meta, sum);
         let position = self.close_record();
         self.open.push(position.0);
@@ -237,6 +256,8 @@ impl Gather {
         into.first = self.next;
         into.next = self.next;
         into.batch_bytes = self.batch_bytes;
+        into.blob_over = self.blob_over;
+        into.last_blob = self.last_blob;
         into.group = None;
         into.floor = None;
         self.floor = Some(self.first_open());
@@ -253,7 +274,8 @@ impl Gather {
         let group = self.group;
         let mut rest = ranges;
         loop {
-            let (now, later) = rest.split_at(rest.len().min(RANGES_PER_RECORD));
+            let most = (self.batch_bytes / 32).clamp(1, RANGES_PER_RECORD);
+            let (now, later) = rest.split_at(rest.len().min(most));
             self.group = group;
             let extras = self.extras(0, 0);
             let fields = 8 * numbers.len() + 16 * now.len();
@@ -304,8 +326,21 @@ impl Gather {
         }
     }
 
+    /// How many bytes of a payload go into its batch: all, or none where it gets a blob.
+    #[inline]
+    fn len_in_batch(&self, len: usize, extras: &mut Extras) -> usize {
+        if len <= self.blob_over {
+            return len;
+        }
+        extras.blob = self.last_blob + 1;
+        0
+    }
+
     #[inline]
     fn put_payload(&mut self, payload: Payload<'_>, len: usize) -> PayloadSum {
+        if len > self.blob_over {
+            return self.put_blob(payload, len);
+        }
         let from = self.small.len();
         for part in payload.parts {
             self.small.extend_from_slice(part);
@@ -315,6 +350,19 @@ impl Gather {
             crc = self.put_segments(crc, payload.segments);
         }
         PayloadSum { len: length(len), crc, body_len: payload.body_len }
+    }
+
+    #[cold]
+    fn put_blob(&mut self, payload: Payload<'_>, len: usize) -> PayloadSum {
+        let head = payload.parts.concat();
+        let mut crc = crc32fast::Hasher::new();
+        let segments = std::iter::once(Bytes::from(head)).chain(payload.segments.iter().cloned());
+        let segments: Vec<Bytes> = segments.filter(|segment| !segment.is_empty()).collect();
+        segments.iter().for_each(|segment| crc.update(segment));
+        self.large_bytes += len;
+        self.last_blob += 1;
+        self.blobs.push(PendingBlob { number: self.last_blob, len: len as u64, segments });
+        PayloadSum { len: length(len), crc: crc.finalize(), body_len: payload.body_len }
     }
 
     fn put_segments(&mut self, crc: u32, segments: &[Bytes]) -> u32 {
@@ -336,6 +384,7 @@ impl Gather {
             meta: self.meta.len(),
             small: self.small.len(),
             large: self.large.len(),
+            blobs: self.blobs.len(),
             position: self.next,
             floor: self.floor().0,
         }
@@ -373,6 +422,7 @@ impl Gather {
             meta,
             payload,
             payload_len,
+            blobs: self.blobs.get(start.blobs..end.blobs)?,
             first_position: start.position,
             record_count,
             floor: Position(end.floor),
@@ -391,6 +441,7 @@ impl Gather {
         self.filling = 0;
         self.cuts.clear();
         self.large.clear();
+        self.blobs.clear();
         self.large_bytes = 0;
         for buffer in [&mut self.meta, &mut self.small] {
             buffer.clear();

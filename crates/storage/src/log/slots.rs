@@ -1,10 +1,11 @@
-//! Slots as files: making one with a durable header, finding those that are there.
+//! Slots as files: allocating one, giving it a durable header, finding those that are there.
 //!
 //! Does not know batches.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use crate::disk::Disk;
 use crate::error::{StorageError, is_out_of_space};
@@ -17,23 +18,19 @@ pub(crate) struct Slot<D: Disk> {
     pub(crate) path: PathBuf,
     pub(crate) number: u64,
     pub(crate) incarnation: u64,
-    /// The file's length. It may be more than was first allocated, and less once the slot is sealed.
+    /// The file's length. It may be less than was allocated once the slot is sealed.
     pub(crate) length: u64,
+    /// Batches were written to it that no sync followed.
+    pub(crate) is_unsynced: AtomicBool,
 }
 
 impl<D: Disk> Slot<D> {
-    /// Allocates a slot and makes its header and its name durable.
+    /// Allocates a slot; it has no header yet, and its name is not durable.
     ///
     /// # Errors
     /// `Full` if there is no room, and then nothing is left behind.
-    pub(crate) fn create(
-        disk: &D,
-        folder: &Path,
-        number: u64,
-        header: SlotHeader,
-    ) -> Result<Self, StorageError> {
+    pub(crate) fn allocate(disk: &D, folder: &Path, number: u64, length: u64) -> Result<Self, StorageError> {
         let path = format::slot_path(folder, number);
-        let length = header.allocated;
         let file = match disk.create(&path, length) {
             Err(error) if is_out_of_space(&error) => {
                 // Best effort: what is left has no header, and recovery removes it.
@@ -42,22 +39,17 @@ impl<D: Disk> Slot<D> {
             }
             made => made.map_err(StorageError::io(&path, "allocate"))?,
         };
-        disk.write_at(&file, 0, &header.encode()).map_err(StorageError::io(&path, "write"))?;
-        disk.sync_data(&file).map_err(StorageError::io(&path, "sync"))?;
-        disk.sync_folder(folder).map_err(StorageError::io(folder, "sync folder"))?;
-        Ok(Self { file, path, number, incarnation: header.incarnation, length })
+        Ok(Self { file, path, number, incarnation: 0, length, is_unsynced: AtomicBool::new(false) })
     }
 
-    /// Makes the slot long enough for a large batch.
-    pub(crate) fn extend(&mut self, disk: &D, length: u64) -> Result<(), StorageError> {
-        match disk.extend(&self.file, length) {
-            Err(error) if is_out_of_space(&error) => {
-                return Err(StorageError::Full { file: self.path.clone(), needed: length });
-            }
-            extended => extended.map_err(StorageError::io(&self.path, "allocate"))?,
+    /// Makes this header, and with it another incarnation, durable.
+    pub(crate) fn begin(&mut self, disk: &D, header: &SlotHeader, syncs: bool) -> Result<(), StorageError> {
+        disk.write_at(&self.file, 0, &header.encode()).map_err(StorageError::io(&self.path, "write"))?;
+        if syncs {
+            disk.sync_data(&self.file).map_err(StorageError::io(&self.path, "sync"))?;
         }
-        disk.sync_data(&self.file).map_err(StorageError::io(&self.path, "sync"))?;
-        self.length = length;
+        self.incarnation = header.incarnation;
+        self.is_unsynced = AtomicBool::new(false);
         Ok(())
     }
 }
@@ -102,7 +94,8 @@ impl<D: Disk> FoundSlots<D> {
         let length = disk.length(&file).map_err(StorageError::io(&path, "read length"))?;
         let mut bytes = vec![0; usize::try_from(SLOT_HEADER.min(length)).unwrap_or_default()];
         disk.read_at(&file, 0, &mut bytes).map_err(StorageError::io(&path, "read"))?;
-        let mut slot = Slot { file, path, number, incarnation: 0, length };
+        let mut slot =
+            Slot { file, path, number, incarnation: 0, length, is_unsynced: AtomicBool::new(true) };
         let Some((version, header)) = SlotHeader::decode(&bytes) else {
             self.headless.push(slot);
             return Ok(());

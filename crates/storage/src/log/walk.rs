@@ -12,8 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::format::{
-    BATCH_HEADER, BLOCK, BatchHeader, EPOCH_START, FORMAT_VERSION, Fields, Place, Records, SLOT_HEADER,
+    BATCH_HEADER, BLOCK, BatchHeader, EPOCH_START, FORMAT_VERSION, Fields, MODE_OS, Place, Records,
+    SLOT_HEADER,
 };
+use crate::log::blob;
 use crate::log::slots::{FoundSlots, Slot};
 
 /// How much is read at once when looking for later batches.
@@ -243,7 +245,7 @@ impl<'d, D: Disk> Walk<'d, D> {
         let is_ours = self.found.log == Some(header.log)
             && (slot.incarnation == 0 || slot.incarnation == header.incarnation);
         let is_void = header.epoch != self.at.epoch && self.closed.contains(&header.epoch);
-        if !is_ours || is_void || header.number <= self.at.number {
+        if !is_ours || is_void || header.number <= self.at.number || header.mode == MODE_OS {
             return Ok(());
         }
         let place = Place { incarnation: slot.incarnation, offset };
@@ -281,10 +283,13 @@ impl<'d, D: Disk> Walk<'d, D> {
             return Err(self.corrupt(place, why));
         }
         let Some(meta) = self.meta_at(slot, place.offset, &header)? else {
-            self.last_is_proven = true;
+            self.last_is_proven = header.mode != MODE_OS;
             return Ok(None);
         };
-        Ok(Some(Batch { place, before: self.at.end, header, meta }))
+        let batch = Batch { place, before: self.at.end, header, meta };
+        // Nothing proves that a batch was durable for whose sync nobody waited: it counts only whole.
+        let counts = header.mode != MODE_OS || self.payload_is_whole(&batch)?;
+        Ok(counts.then_some(batch))
     }
 
     fn accept(&mut self, batch: Batch) -> Batch {
@@ -317,6 +322,10 @@ impl<'d, D: Disk> Walk<'d, D> {
             let (Fields::Message { payload: at, .. } | Fields::Body { payload: at }) = record.fields else {
                 continue;
             };
+            if at.blob != 0 {
+                // A blob was durable before the batch that names it.
+                continue;
+            }
             let from = usize::try_from(at.offset).unwrap_or(usize::MAX);
             let bytes = payload.get(from..from.saturating_add(at.len as usize)).unwrap_or_default();
             if bytes.len() != at.len as usize || crc32fast::hash(bytes) != at.crc {
@@ -338,6 +347,11 @@ impl<'d, D: Disk> Walk<'d, D> {
         let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
         self.disk.read_at(&slot.file, offset, &mut bytes).map_err(StorageError::io(&slot.path, "read"))?;
         Ok(bytes)
+    }
+
+    /// The highest number of a blob, or 0.
+    pub(crate) fn last_blob(&self) -> Result<u64, StorageError> {
+        Ok(blob::list(self.disk, &self.found.folder)?.last().copied().unwrap_or(0))
     }
 
     /// Refuses at a place of the log.

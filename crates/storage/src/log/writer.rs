@@ -5,15 +5,19 @@
 //! it, the mutex of the gather and those who wait for a position are the caller's.
 
 use std::io::IoSlice;
-use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Durability};
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::format::{
-    self, BATCH_HEADER, BLOCK, BatchHeader, CLEAN_STOP, EPOCH_START, LogId, Place, SLOT_HEADER, SlotHeader,
+    self, BATCH_HEADER, BLOCK, BatchHeader, CLEAN_STOP, EPOCH_START, LogId, MODE_FSYNC, MODE_OS, Place,
+    SLOT_HEADER,
 };
+use crate::log::blob::{self, Blob, PendingBlob};
 use crate::log::gather::{Chunk, Gather};
+use crate::log::pool::{Purpose, SlotPool};
 use crate::log::sink::{BatchSink, DurableBatch, NoSink};
 use crate::log::slots::Slot;
 use crate::record::Position;
@@ -32,20 +36,19 @@ static ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
 #[derive(Debug)]
 pub struct LogWriter<D: Disk> {
     disk: D,
-    folder: PathBuf,
+    pool: Arc<SlotPool<D>>,
+    mode: Mode,
     log: LogId,
-    slot_bytes: u64,
     batch_bytes: u64,
     epoch: u64,
     number: u64,
     header_crc: u32,
-    active: Slot<D>,
+    active: Arc<Slot<D>>,
     offset: u64,
-    next: Option<Slot<D>>,
+    next: Option<Arc<Slot<D>>>,
     /// Whether a durable batch of the active slot names the next one.
     next_is_named: bool,
-    last_incarnation: u64,
-    last_file: u64,
+    last_blob: u64,
     synced: Position,
     last_batch_is_empty: bool,
     /// As of the last batch of records: see [`DurableBatch::floor`].
@@ -53,6 +56,17 @@ pub struct LogWriter<D: Disk> {
     sink: Box<dyn BatchSink>,
     poisoned: bool,
     statistics: WriterStatistics,
+}
+
+/// When the log calls a batch its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Once it is synced.
+    Fsync,
+    /// Once it is written; a checkpoint syncs what lies below its cut.
+    Os,
+    /// Once it is written, and no file or name is ever synced: it ends with the process.
+    Spill,
 }
 
 /// What the writer did since it was opened.
@@ -64,8 +78,10 @@ pub struct WriterStatistics {
     pub records: u64,
     /// Bytes written, heads and padding included.
     pub bytes: u64,
-    /// Slots allocated.
+    /// Slots begun, free ones overwritten included.
     pub slots: u64,
+    /// Blobs written.
+    pub blobs: u64,
 }
 
 impl<D: Disk> LogWriter<D> {
@@ -74,55 +90,90 @@ impl<D: Disk> LogWriter<D> {
     ///
     /// # Errors
     /// `Full` or `Io`; the log is as it was then, and may be recovered again.
-    pub fn open(dir: &DataDir<D>, mut tail: LogTail) -> Result<Self, StorageError> {
-        let disk = dir.disk().clone();
+    pub fn open(dir: &DataDir<D>, tail: LogTail) -> Result<Self, StorageError> {
+        let disk = dir.disk();
         let folder = dir.log_folder();
         disk.create_folder(&folder).map_err(StorageError::io(&folder, "create folder"))?;
         disk.sync_folder(dir.root()).map_err(StorageError::io(dir.root(), "sync folder"))?;
-        let entropy = disk.entropy().map_err(StorageError::io(&folder, "read entropy"))?;
+        if tail.header.mode == MODE_OS {
+            // The new epoch is durable; what it stands on must be before it is.
+            dir.pool().sync_written()?;
+        }
+        let mode = match dir.durability() {
+            Durability::Fsync => Mode::Fsync,
+            Durability::Os => Mode::Os,
+        };
+        let writer = Self::begin(dir, Arc::clone(dir.pool()), mode, tail)?;
+        if dir.is_new() {
+            dir.write_identity()?;
+        }
+        Ok(writer)
+    }
+
+    /// Starts the log of what may be lost with the process, after removing what an earlier process left of
+    /// its own. Nothing of it is ever synced.
+    ///
+    /// # Errors
+    /// `Full` or `Io`.
+    #[cfg_attr(not(test), allow(dead_code, reason = "opened by the store of what may be lost"))]
+    pub(crate) fn spill(dir: &DataDir<D>, sink: Box<dyn BatchSink>) -> Result<Self, StorageError> {
+        let (disk, pool) = (dir.disk(), Arc::clone(dir.spill_pool()));
+        let folder = pool.folder();
+        disk.create_folder(folder).map_err(StorageError::io(folder, "create folder"))?;
+        for name in disk.list(folder).map_err(StorageError::io(folder, "list"))? {
+            if format::slot_number(&name).or_else(|| format::blob_number(&name)).is_some() {
+                let path = folder.join(name);
+                disk.remove(&path).map_err(StorageError::io(&path, "remove"))?;
+            }
+        }
+        Self::begin(dir, pool, Mode::Spill, LogTail { sink, ..LogTail::of_new_log() })
+    }
+
+    fn begin(
+        dir: &DataDir<D>,
+        pool: Arc<SlotPool<D>>,
+        mode: Mode,
+        mut tail: LogTail,
+    ) -> Result<Self, StorageError> {
+        let disk = dir.disk().clone();
+        let folder = pool.folder();
+        let entropy = disk.entropy().map_err(StorageError::io(folder, "read entropy"))?;
         let epoch = entropy.iter().fold(0, |epoch: u64, byte| epoch.rotate_left(8) ^ u64::from(*byte)).max(1);
         let repeated_len = format::batch_len(tail.meta.len() as u64, tail.payload.len() as u64)
-            .ok_or_else(|| StorageError::corrupt(&folder, 0, "the last batch is too long to repeat"))?;
-        let incarnation = tail.last_incarnation.checked_add(1);
-        let incarnation =
-            incarnation.ok_or_else(|| StorageError::corrupt(&folder, 0, "no incarnation is left"))?;
+            .ok_or_else(|| StorageError::corrupt(folder, 0, "the last batch is too long to repeat"))?;
+        if tail.last_incarnation == u64::MAX {
+            return Err(StorageError::corrupt(folder, 0, "no incarnation is left"));
+        }
+        pool.go_on_after(tail.last_incarnation, tail.last_file);
         let least = SLOT_HEADER + repeated_len + BLOCK;
-        let fresh = |allocated| {
-            let header = SlotHeader { log: dir.log_id(), incarnation, follows: tail.follows, allocated };
-            Slot::create(&disk, &folder, tail.last_file + 1, header)
-        };
-        let active = match fresh(dir.slot_bytes().max(least)) {
+        let active = match pool.take(Purpose::Log, pool.slot_bytes().max(least), tail.follows) {
             // A slot for the last batch alone will do: once it is durable, the old tail's room comes back.
-            Err(error) if error.is_full() => fresh(least)?,
+            Err(error) if error.is_full() => pool.take(Purpose::Log, least, tail.follows)?,
             made => made?,
         };
         let mut writer = Self {
-            folder,
             log: dir.log_id(),
-            slot_bytes: dir.slot_bytes(),
             batch_bytes: dir.batch_bytes(),
             epoch,
             number: tail.header.number - 1,
             header_crc: tail.header.previous_crc,
-            last_incarnation: active.incarnation,
-            last_file: active.number,
             active,
             offset: SLOT_HEADER,
             next: None,
             next_is_named: false,
+            last_blob: tail.last_blob,
             synced: Position(0),
             last_batch_is_empty: tail.header.record_count == 0,
             floor: Position(0),
             sink: std::mem::replace(&mut tail.sink, Box::new(NoSink)),
             poisoned: false,
             statistics: WriterStatistics { slots: 1, ..WriterStatistics::default() },
+            pool,
+            mode,
             disk,
         };
         writer.repeat(&tail)?;
         writer.give_up(&tail)?;
-        if dir.is_new() {
-            dir.write_identity()?;
-        }
         Ok(writer)
     }
 
@@ -131,7 +182,9 @@ impl<D: Disk> LogWriter<D> {
     pub fn gather(&self) -> Gather {
         let heads = BATCH_HEADER as u64 + BLOCK;
         let bytes = self.batch_bytes.saturating_sub(heads).max(BLOCK);
+        let blob_over = usize::try_from(self.pool.slot_bytes() / 8).unwrap_or(usize::MAX);
         Gather::new(Position(self.synced.0 + 1), usize::try_from(bytes).unwrap_or(usize::MAX))
+            .with_blobs(blob_over, self.last_blob)
     }
 
     /// Everything up to here is durable.
@@ -186,8 +239,8 @@ impl<D: Disk> LogWriter<D> {
     pub fn tend(&mut self) -> Result<(), StorageError> {
         self.check_poison()?;
         if self.next.is_none() && self.offset > self.active.length / 2 {
-            let prepared = self.prepare_next(self.slot_bytes);
-            self.poison_unless_full(prepared)?;
+            let prepared = self.prepare_next(self.pool.slot_bytes());
+            self.next = Some(self.poison_unless_full(prepared)?);
         }
         Ok(())
     }
@@ -207,6 +260,7 @@ impl<D: Disk> LogWriter<D> {
             meta: &[],
             payload: Vec::new(),
             payload_len: 0,
+            blobs: &[],
             first_position: self.synced.0 + 1,
             record_count: 0,
             floor: self.floor,
@@ -214,7 +268,7 @@ impl<D: Disk> LogWriter<D> {
     }
 
     fn check_poison(&self) -> Result<(), StorageError> {
-        if self.poisoned { Err(StorageError::Poisoned) } else { Ok(()) }
+        if self.poisoned || self.pool.is_poisoned() { Err(StorageError::Poisoned) } else { Ok(()) }
     }
 
     fn poison_unless_full<T>(&mut self, result: Result<T, StorageError>) -> Result<T, StorageError> {
@@ -225,7 +279,7 @@ impl<D: Disk> LogWriter<D> {
     }
 
     fn write(&mut self, chunk: Chunk<'_>, flags: u8) -> Result<(), StorageError> {
-        let ready = self.make_room(&chunk);
+        let ready = self.make_room(&chunk).and_then(|()| self.write_blobs(chunk.blobs));
         self.poison_unless_full(ready)?;
         let header = BatchHeader { flags, ..BatchHeader::default() };
         let written = self.write_here(chunk, header);
@@ -244,15 +298,20 @@ impl<D: Disk> LogWriter<D> {
             return Ok(());
         }
         let in_fresh = SLOT_HEADER + needed + BLOCK;
-        match &mut self.next {
-            None => self.prepare_next(in_fresh.max(self.slot_bytes))?,
-            Some(next) if next.length < in_fresh => next.extend(&self.disk, in_fresh)?,
-            Some(_) => {}
+        let mut outgrown = None;
+        if self.next.as_ref().is_none_or(|next| next.length < in_fresh) {
+            let larger = self.prepare_next(in_fresh.max(self.pool.slot_bytes()))?;
+            outgrown = self.next.replace(larger);
+            self.next_is_named = false;
         }
         if !self.next_is_named {
             self.write_here(self.nothing(), BatchHeader::default())?;
         }
         assert!(self.next_is_named, "the next slot would be used before a durable batch names it");
+        if let Some(unused) = outgrown {
+            // The last durable batch names another one now.
+            self.pool.free(unused.incarnation);
+        }
         if let Some(next) = self.next.take() {
             self.active = next;
             self.offset = SLOT_HEADER;
@@ -261,24 +320,41 @@ impl<D: Disk> LogWriter<D> {
         Ok(())
     }
 
-    fn prepare_next(&mut self, length: u64) -> Result<(), StorageError> {
-        let header = SlotHeader {
-            log: self.log,
-            incarnation: self.last_incarnation + 1,
-            follows: self.active.incarnation,
-            allocated: length.next_multiple_of(BLOCK),
-        };
-        let slot = Slot::create(&self.disk, &self.folder, self.last_file + 1, header)?;
-        self.last_incarnation = slot.incarnation;
-        self.last_file = slot.number;
-        self.next = Some(slot);
+    fn prepare_next(&mut self, length: u64) -> Result<Arc<Slot<D>>, StorageError> {
+        let slot = self.pool.take(Purpose::Log, length, self.active.incarnation)?;
         self.statistics.slots += 1;
+        Ok(slot)
+    }
+
+    /// Makes the blobs durable that a batch is about to name. If there is no room for all, none is left.
+    fn write_blobs(&mut self, blobs: &[PendingBlob]) -> Result<(), StorageError> {
+        if blobs.is_empty() {
+            return Ok(());
+        }
+        let Self { disk, pool, log, .. } = self;
+        let (folder, syncs) = (pool.folder(), self.mode != Mode::Spill);
+        for (written, blob) in blobs.iter().enumerate() {
+            if let Err(error) = Blob::write(disk, folder, *log, blob, syncs) {
+                if error.is_full() {
+                    for blob in blobs.iter().take(written) {
+                        blob::unlink(disk, folder, blob.number)?;
+                    }
+                }
+                return Err(error);
+            }
+        }
+        if syncs {
+            disk.sync_folder(folder).map_err(StorageError::io(folder, "sync folder"))?;
+        }
+        self.statistics.blobs += blobs.len() as u64;
         Ok(())
     }
 
     /// One batch, one vectored write, one sync.
     fn write_here(&mut self, chunk: Chunk<'_>, start: BatchHeader) -> Result<(), StorageError> {
+        let is_copy = start.flags & EPOCH_START != 0;
         let header = BatchHeader {
+            mode: if self.mode == Mode::Os && !is_copy { MODE_OS } else { MODE_FSYNC },
             record_count: chunk.record_count,
             log: self.log,
             incarnation: self.active.incarnation,
@@ -310,7 +386,12 @@ impl<D: Disk> LogWriter<D> {
         let Self { disk, active, offset, .. } = self;
         disk.write_vectored_at(&active.file, *offset, &mut parts)
             .map_err(StorageError::io(&active.path, "write"))?;
-        disk.sync_data(&active.file).map_err(StorageError::io(&active.path, "sync"))?;
+        // An epoch's first batch is synced in every mode that outlives the process: the old tail goes next.
+        if self.mode == Mode::Fsync || (self.mode == Mode::Os && is_copy) {
+            disk.sync_data(&active.file).map_err(StorageError::io(&active.path, "sync"))?;
+        } else {
+            active.is_unsynced.store(true, Ordering::Release);
+        }
 
         let at = Place { incarnation: self.active.incarnation, offset: self.offset };
         let batch = DurableBatch { at, header: &header, header_crc, meta: chunk.meta, floor: chunk.floor };
@@ -335,6 +416,7 @@ impl<D: Disk> LogWriter<D> {
             meta: &tail.meta,
             payload: vec![IoSlice::new(&tail.payload)],
             payload_len: tail.payload.len() as u64,
+            blobs: &[],
             first_position: tail.header.first_position,
             record_count: tail.header.record_count,
             floor: Position(tail.header.first_position.saturating_add(tail.header.record_count.into())),
@@ -351,9 +433,11 @@ impl<D: Disk> LogWriter<D> {
     /// Removes the slots that hold nothing any more and returns the unused end of the one that was active.
     /// In ascending order and one by one: a slot that voids another must not vanish before it.
     fn give_up(&self, tail: &LogTail) -> Result<(), StorageError> {
+        let folder = self.pool.folder();
         for path in &tail.void_slots {
             self.disk.remove(path).map_err(StorageError::io(path, "remove"))?;
-            self.disk.sync_folder(&self.folder).map_err(StorageError::io(&self.folder, "sync folder"))?;
+            self.disk.sync_folder(folder).map_err(StorageError::io(folder, "sync folder"))?;
+            self.pool.forget(path);
         }
         if let Some((path, length)) = &tail.trim {
             let file = self.disk.open(path).map_err(StorageError::io(path, "open"))?;
@@ -375,6 +459,7 @@ impl LogTail {
             follows: 0,
             last_incarnation: 0,
             last_file: 0,
+            last_blob: 0,
             void_slots: Vec::new(),
             trim: None,
             sink: Box::new(NoSink),

@@ -17,12 +17,12 @@ use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::format::{BATCH_HEADER, BatchHeader, CLEAN_STOP, Place, SLOT_HEADER};
 use crate::index::{DefinitionSink, Index, LineCount, QueueIndex};
-use crate::log::sink::DurableBatch;
-use crate::log::sink::{BatchSink, NoSink};
+use crate::log::pool::SlotPool;
+use crate::log::sink::{BatchSink, DurableBatch, NoSink};
 use crate::log::slots::FoundSlots;
 use crate::log::walk::{Batch, Walk, WalkAt};
 use crate::record::{MessageFlags, Position};
-use crate::store::{Read, SlotFiles, Store};
+use crate::store::{Read, Store};
 
 /// Takes what survived, queue by queue.
 pub trait RecoverySink {
@@ -135,6 +135,8 @@ pub struct LogTail {
     pub(crate) follows: u64,
     pub(crate) last_incarnation: u64,
     pub(crate) last_file: u64,
+    /// The highest number of a blob, or 0.
+    pub(crate) last_blob: u64,
     /// Slots without anything that counts, once the last batch is repeated; in the order of removal.
     pub(crate) void_slots: Vec<PathBuf>,
     /// The slot that was active, and where the last batch in it ends.
@@ -176,7 +178,9 @@ pub fn open_store<D: Disk>(
     let last_queue = replay.index.last_queue;
     let clean_stop = last.header.flags & CLEAN_STOP != 0;
     let mut tail = into_tail(last, &walk, &found)?;
-    let store = Store::new(dir, replay.index, slot_files(dir, &found, &tail));
+    let slots = found.slots.len() as u64;
+    adopt(dir.pool(), found, &tail);
+    let store = Store::new(dir, replay.index);
     tail.sink = store.sink();
     Ok(Recovered {
         definitions: replay.definitions,
@@ -186,7 +190,7 @@ pub fn open_store<D: Disk>(
         clean_stop,
         quarantined: Vec::new(),
         statistics: RecoveryStatistics {
-            slots: found.slots.len() as u64,
+            slots,
             torn_bytes: torn.bytes,
             messages: queues.values().map(RecoveredQueue::messages).sum(),
             ..replay.statistics
@@ -262,7 +266,7 @@ fn recover_new<D: Disk>(
     tail.void_slots.extend(found.headless.iter().map(|slot| slot.path.clone()));
     tail.last_file = found.last_number;
     tail.last_incarnation = found.slots.keys().next_back().copied().unwrap_or(0);
-    let store = Store::new(dir, Index::default(), slot_files(dir, found, &tail));
+    let store = Store::new(dir, Index::default());
     tail.sink = store.sink();
     Ok(Recovered {
         definitions: Definitions::default(),
@@ -278,12 +282,18 @@ fn recover_new<D: Disk>(
     })
 }
 
-/// The files of all slots, and of the one that the writer will make.
-fn slot_files<D: Disk>(dir: &DataDir<D>, found: &FoundSlots<D>, tail: &LogTail) -> SlotFiles<D> {
-    let mut numbers: BTreeMap<u64, u64> =
-        found.slots.iter().map(|(incarnation, (slot, _))| (*incarnation, slot.number)).collect();
-    numbers.insert(tail.last_incarnation.saturating_add(1), tail.last_file.saturating_add(1));
-    SlotFiles::new(dir.disk().clone(), dir.log_folder(), numbers)
+/// Gives the log's slots to the pool: also those that the writer will remove, as the last batch stands in one
+/// of them until it is repeated.
+fn adopt<D: Disk>(pool: &SlotPool<D>, found: FoundSlots<D>, tail: &LogTail) {
+    for (mut slot, _) in found.slots.into_values() {
+        if let Some((path, length)) = &tail.trim
+            && *path == slot.path
+        {
+            // The writer cuts it before anything else can happen to it.
+            slot.length = *length;
+        }
+        pool.adopt(slot);
+    }
 }
 
 fn recovered_queues(index: &Index) -> BTreeMap<u64, RecoveredQueue> {
@@ -318,6 +328,7 @@ fn into_tail<D: Disk>(
         follows: last_slot,
         last_incarnation: found.slots.keys().next_back().copied().unwrap_or(0),
         last_file: found.last_number,
+        last_blob: walk.last_blob()?,
         void_slots,
         trim,
         header: last.header,

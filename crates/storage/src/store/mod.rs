@@ -5,7 +5,6 @@
 
 mod payloads;
 mod read;
-mod slot_files;
 
 use std::sync::Arc;
 
@@ -14,12 +13,12 @@ use parking_lot::Mutex;
 use crate::data_dir::DataDir;
 use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::format::BATCH_HEADER;
+use crate::format::{BATCH_HEADER, LogId};
 use crate::index::{Index, LineCount, NoDefinitions};
+use crate::log::pool::SlotPool;
 use crate::log::sink::{BatchSink, DurableBatch};
 
 pub use read::{Found, Read};
-pub(crate) use slot_files::SlotFiles;
 
 /// What the log keeps. Clones share it. Made by [`recover`](crate::recover).
 #[derive(Debug)]
@@ -29,7 +28,8 @@ pub struct Store<D: Disk>(Arc<Inner<D>>);
 struct Inner<D: Disk> {
     disk: D,
     index: Mutex<Index>,
-    slots: SlotFiles<D>,
+    log: LogId,
+    slots: Arc<SlotPool<D>>,
 }
 
 /// What the store holds.
@@ -52,8 +52,13 @@ impl<D: Disk> Clone for Store<D> {
 }
 
 impl<D: Disk> Store<D> {
-    pub(crate) fn new(dir: &DataDir<D>, index: Index, slots: SlotFiles<D>) -> Self {
-        Self(Arc::new(Inner { disk: dir.disk().clone(), index: Mutex::new(index), slots }))
+    pub(crate) fn new(dir: &DataDir<D>, index: Index) -> Self {
+        Self(Arc::new(Inner {
+            disk: dir.disk().clone(),
+            index: Mutex::new(index),
+            log: dir.log_id(),
+            slots: Arc::clone(dir.pool()),
+        }))
     }
 
     /// What the log's writer feeds.
@@ -94,10 +99,11 @@ impl<D: Disk> std::fmt::Debug for Sink<D> {
 impl<D: Disk> BatchSink for Sink<D> {
     fn batch(&mut self, batch: DurableBatch<'_>) -> Result<(), StorageError> {
         let Inner { index, slots, .. } = &*self.0.0;
-        slots.note(batch.header);
         index.lock().apply(&batch, &mut NoDefinitions).map_err(|unfit| {
             let offset = batch.at.offset + BATCH_HEADER as u64 + unfit.at;
-            StorageError::corrupt(&slots.path(batch.at.incarnation), offset, unfit.why)
+            let slot = slots.pin(batch.at.incarnation);
+            let path = slot.as_ref().map_or(slots.folder(), |slot| &slot.path);
+            StorageError::corrupt(path, offset, unfit.why)
         })
     }
 }

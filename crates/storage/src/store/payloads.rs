@@ -1,9 +1,13 @@
 //! Payloads from their places, neighbours with one call of the disk.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 
 use crate::disk::Disk;
 use crate::error::StorageError;
+use crate::format;
+use crate::log::blob::Blob;
 use crate::run::BodyAt;
 use crate::store::Inner;
 
@@ -35,28 +39,41 @@ impl<D: Disk> Inner<D> {
 
     /// Bytes of a slot or blob from a place to `end`, and the offset of the first.
     fn bytes(&self, first: &BodyAt, end: u64) -> Result<(Bytes, u64), StorageError> {
-        let file = self.slots.open(first.incarnation)?;
-        let path = self.slots.path(first.incarnation);
-        let length = self.disk.length(&file).map_err(StorageError::io(&path, "read length"))?;
+        if first.is_blob() {
+            let blob = Blob::open(&self.disk, self.slots.folder(), self.log, first.offset)?;
+            return Ok((Bytes::from(blob.read()?), first.offset));
+        }
+        let Some(slot) = self.slots.pin(first.incarnation) else {
+            let why = format!("a message lies in slot incarnation {}, which is not there", first.incarnation);
+            return Err(StorageError::corrupt(self.slots.folder(), 0, why));
+        };
+        let length = self.disk.length(&slot.file).map_err(StorageError::io(&slot.path, "read length"))?;
         if end > length {
             let why = format!("the slot ends at byte {length}, before a message in it does");
-            return Err(StorageError::corrupt(&path, first.offset, why));
+            return Err(StorageError::corrupt(&slot.path, first.offset, why));
         }
         let mut bytes = vec![0; usize::try_from(end - first.offset).unwrap_or_default()];
-        self.disk.read_at(&file, first.offset, &mut bytes).map_err(StorageError::io(&path, "read"))?;
+        self.disk
+            .read_at(&slot.file, first.offset, &mut bytes)
+            .map_err(StorageError::io(&slot.path, "read"))?;
         Ok((Bytes::from(bytes), first.offset))
+    }
+
+    /// Where the bytes are, for people.
+    fn file_of(&self, at: &BodyAt) -> (PathBuf, u64) {
+        if at.is_blob() {
+            return (format::blob_path(self.slots.folder(), at.offset), 0);
+        }
+        let slot = self.slots.pin(at.incarnation);
+        (slot.map_or_else(|| self.slots.folder().to_owned(), |slot| slot.path.clone()), at.offset)
     }
 
     fn verified(&self, at: &BodyAt, bytes: &Bytes, start: u64) -> Result<Bytes, StorageError> {
         let from = usize::try_from(at.offset - start).unwrap_or(usize::MAX);
         let found = bytes.get(from..from.saturating_add(at.len as usize)).unwrap_or_default();
         if found.len() != at.len as usize || crc32fast::hash(found) != at.crc {
-            let path = self.slots.path(at.incarnation);
-            return Err(StorageError::corrupt(
-                &path,
-                at.offset,
-                "the bytes of a message fail their checksum",
-            ));
+            let (path, offset) = self.file_of(at);
+            return Err(StorageError::corrupt(&path, offset, "the bytes of a message fail their checksum"));
         }
         // One message alone keeps what was read; of several each has its own, or one would hold all.
         if found.len() == bytes.len() { Ok(bytes.clone()) } else { Ok(Bytes::copy_from_slice(found)) }

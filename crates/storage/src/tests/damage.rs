@@ -251,7 +251,9 @@ fn a_slot_without_a_header_is_damage_if_it_holds_later_batches() {
     let disk = MemoryDisk::new(1);
     let mut run = start(&disk).unwrap();
     for seq in 1..=2 {
-        run.publish(1, seq, &[1; 28_000]);
+        for part in 0..4 {
+            run.publish(1, seq * 4 + part, &[1; 7_000]);
+        }
         run.step();
     }
     drop(run);

@@ -79,13 +79,13 @@ fn the_first_failed_sync_or_write_ends_the_log_for_good() {
 fn a_failed_sync_of_a_slot_being_prepared_ends_the_log_too() {
     let disk = MemoryDisk::new(1);
     let mut run = start(&disk).unwrap();
-    run.publish(1, 1, &[1; 30_000]);
-    run.step();
-    run.publish(1, 2, &[1; 10_000]);
+    for seq in 1..=5 {
+        run.publish(1, seq, &[1; 8_000]);
+    }
     run.step();
     disk.fail_sync(0);
     assert!(run.log.tend().is_err_and(|error| !error.is_full()));
-    run.publish(1, 3, b"x");
+    run.publish(1, 6, b"x");
     assert!(matches!(run.log.step(&mut run.gather), Err(StorageError::Poisoned)));
 }
 
@@ -107,17 +107,18 @@ fn one_batch_is_one_sync() {
 fn a_start_on_a_full_disk_lives_on_what_the_old_tail_gives_back() {
     let disk = MemoryDisk::new(1);
     let mut run = start(&disk).unwrap();
-    run.publish(1, 1, &[1; 20_000]);
-    run.publish(1, 2, &[1; 20_000]);
+    for seq in 1..=6 {
+        run.publish(1, seq, &[1; 7_000]);
+    }
     run.step();
     run.log.tend().unwrap();
     drop(run);
     let used = slot_files(&disk).iter().map(|file| disk.read_all(file).unwrap().len() as u64).sum::<u64>();
     disk.set_capacity(Some(used + (32 << 10)));
     let mut run = start(&disk).unwrap();
-    assert_eq!(run.collected.seqs(1), [1, 2]);
-    run.gather.settle(1, &[(1, 1)], SettleReason::Acknowledged);
+    assert_eq!(run.collected.seqs(1), [1, 2, 3, 4, 5, 6]);
+    run.gather.settle(1, &[(1, 4)], SettleReason::Acknowledged);
     run.step();
     drop(run);
-    assert_eq!(look(&disk).unwrap().0.seqs(1), [2]);
+    assert_eq!(look(&disk).unwrap().0.seqs(1), [5, 6]);
 }

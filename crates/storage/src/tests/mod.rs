@@ -1,9 +1,12 @@
 //! Tests of the whole crate through its public face, on a disk in memory that can crash.
 
+mod blobs;
 mod damage;
 mod definitions;
 mod full_disk;
 mod model;
+mod modes;
+mod pool;
 mod rot;
 mod roundtrip;
 mod sink;
@@ -83,11 +86,15 @@ pub(crate) struct Facts {
 pub(crate) const ROOT: &str = "/data";
 
 pub(crate) fn small() -> StorageOptions {
-    StorageOptions { slot_bytes: Some(64 << 10), batch_bytes: Some(32 << 10) }
+    StorageOptions { slot_bytes: Some(64 << 10), batch_bytes: Some(32 << 10), ..StorageOptions::default() }
 }
 
 pub(crate) fn start(disk: &MemoryDisk) -> Result<Running, StorageError> {
-    let dir = DataDir::open(disk.clone(), Path::new(ROOT), small())?;
+    start_with(disk, small())
+}
+
+pub(crate) fn start_with(disk: &MemoryDisk, options: StorageOptions) -> Result<Running, StorageError> {
+    let dir = DataDir::open(disk.clone(), Path::new(ROOT), options)?;
     let mut collected = Collected::default();
     let recovered = recover(&dir, None, &mut collected)?;
     let facts = Facts {
@@ -126,7 +133,12 @@ impl Running {
 /// The files of the log, oldest first.
 pub(crate) fn slot_files(disk: &MemoryDisk) -> Vec<PathBuf> {
     let folder = Path::new(ROOT).join("log");
-    disk.list(&folder).expect("a log").into_iter().map(|name| folder.join(name)).collect()
+    disk.list(&folder)
+        .expect("a log")
+        .into_iter()
+        .filter(|name| name.starts_with("slot-"))
+        .map(|name| folder.join(name))
+        .collect()
 }
 
 /// As many cases as `PROPTEST_CASES` says, or this many. What failed once becomes a test of its own.

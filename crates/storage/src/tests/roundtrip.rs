@@ -189,7 +189,7 @@ fn the_log_goes_on_over_slots_batches_and_restarts() {
 }
 
 #[test]
-fn a_message_larger_than_a_slot_gets_a_slot_that_holds_it() {
+fn a_message_larger_than_a_slot_survives_restarts() {
     let disk = MemoryDisk::new(1);
     let mut run = start(&disk).unwrap();
     let huge = Bytes::from((0..300_000u32).map(|n| (n % 251) as u8).collect::<Vec<u8>>());
