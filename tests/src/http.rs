@@ -64,6 +64,20 @@ impl Http {
     /// # Panics
     /// When the listener cannot be reached or does not answer in HTTP.
     pub fn call(&mut self, method: &str, path: &str, login: Option<&str>, body: Option<&str>) -> Reply {
+        self.try_call(method, path, login, body).expect("an answer")
+    }
+
+    /// [`Self::call`] to a listener that may go away.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or ends the connection before its answer does.
+    pub fn try_call(
+        &mut self,
+        method: &str,
+        path: &str,
+        login: Option<&str>,
+        body: Option<&str>,
+    ) -> io::Result<Reply> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.address);
         if let Some(login) = login {
             head.push_str(&format!("authorization: Basic {}\r\n", STANDARD.encode(login)));
@@ -71,7 +85,7 @@ impl Http {
         if let Some(body) = body {
             head.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
         }
-        self.raw(&format!("{head}\r\n{}", body.unwrap_or_default()), method == "HEAD")
+        self.try_raw(&format!("{head}\r\n{}", body.unwrap_or_default()), method == "HEAD")
     }
 
     /// Sends octets as they are and reads one answer; `bodyless` for the answer to HEAD.
@@ -79,20 +93,27 @@ impl Http {
     /// # Panics
     /// When the listener cannot be reached or does not answer in HTTP.
     pub fn raw(&mut self, request: &str, bodyless: bool) -> Reply {
-        let mut stream = self.stream.take().unwrap_or_else(|| self.connect());
-        stream.get_mut().write_all(request.as_bytes()).expect("a request is sent");
-        let reply = read_reply(&mut stream, bodyless).expect("an answer");
+        self.try_raw(request, bodyless).expect("an answer")
+    }
+
+    fn try_raw(&mut self, request: &str, bodyless: bool) -> io::Result<Reply> {
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => self.connect()?,
+        };
+        stream.get_mut().write_all(request.as_bytes())?;
+        let reply = read_reply(&mut stream, bodyless)?;
         if reply.header("connection") != Some("close") {
             self.stream = Some(stream);
         }
-        reply
+        Ok(reply)
     }
 
-    fn connect(&self) -> BufReader<TcpStream> {
-        let stream = TcpStream::connect(self.address).expect("an HTTP listener");
-        stream.set_nodelay(true).expect("a socket's option");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket's option");
-        BufReader::new(stream)
+    fn connect(&self) -> io::Result<BufReader<TcpStream>> {
+        let stream = TcpStream::connect(self.address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(BufReader::new(stream))
     }
 }
 

@@ -17,6 +17,7 @@ const STORAGE_CASES: &str = "2000";
 const FUZZ_EXECUTIONS: &str = "10000000";
 const CRASH_CYCLES: &str = "200";
 const POWER_CUTS: &str = "500";
+const DEFINITION_CYCLES: &str = "200";
 const PROGRAMME_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 type Step = (&'static str, fn() -> Result<Tally, Failure>);
@@ -98,14 +99,18 @@ fn crash() -> Result<Tally, Failure> {
     tests(command.env("LEVERET_CRASH_CYCLES", cycles))
 }
 
-/// Power cuts under load on the crash disk; then the same on a build whose sync does nothing, which must be found out.
+/// Power cuts under load, and under changes of definitions, on the crash disk; then the same on a build whose sync does nothing, which must be found out.
 /// `LEVERET_POWERCUT_SEED` and `LEVERET_POWERCUT_POINTS` resume it where it was stopped.
 fn powercut() -> Result<Tally, Failure> {
     Broker::build()?;
     let mut command =
         cargo(&["test", "--package=leveret-tests", "--", "--include-ignored", "--nocapture", "powercut::"]);
-    if std::env::var_os("LEVERET_POWERCUT_POINTS").is_none() {
-        command.env("LEVERET_POWERCUT_POINTS", POWER_CUTS);
+    for (variable, usual) in
+        [("LEVERET_POWERCUT_POINTS", POWER_CUTS), ("LEVERET_POWERCUT_CYCLES", DEFINITION_CYCLES)]
+    {
+        if std::env::var_os(variable).is_none() {
+            command.env(variable, usual);
+        }
     }
     let ended = run_reading(&mut command, PROGRAMME_LIMIT)?;
     Ok(Tally::of_cargo(&ended).less_skipped(&ended))

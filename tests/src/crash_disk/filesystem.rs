@@ -98,6 +98,11 @@ impl CrashDisk {
         lock(&self.drives).drive(number).watch = Some(watch);
     }
 
+    /// Ends that.
+    pub(super) fn unwatch(&self, number: u64) {
+        lock(&self.drives).drive(number).watch = None;
+    }
+
     /// Where a drive's file lies.
     pub(super) fn path(&self, number: u64) -> PathBuf {
         self.folder.path().join(format!("{number}{SUFFIX}"))

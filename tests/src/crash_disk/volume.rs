@@ -73,6 +73,11 @@ impl<'d> Volume<'d> {
         self.disk.watch(self.number, Box::new(watch));
     }
 
+    /// Ends [`Self::watch`].
+    pub fn unwatch(&self) {
+        self.disk.unwatch(self.number);
+    }
+
     /// Lets the next `count` flushes fail: the file system above gets an input/output error.
     pub fn fail_flushes(&self, count: u32) {
         self.disk.with(self.number, |image| image.fail_flushes(count));
@@ -201,6 +206,6 @@ mod tests {
         file.write_all_at(&[1; 4096], 0).expect("a write");
         file.sync_all().expect("a sync");
         assert!(receiver.recv_timeout(PATIENCE).is_ok_and(|pending| pending > 0));
-        volume.watch(|_| false);
+        volume.unwatch();
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! `LEVERET_POWERCUT_POINTS` is the number of cuts, a few by default; `LEVERET_POWERCUT_SEED` the seed of the first run.
 
+mod definitions;
 mod drain;
 mod events;
 mod load;

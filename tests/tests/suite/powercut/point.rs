@@ -120,7 +120,7 @@ fn cut_at_write(volume: &Volume<'_>, camera: &Arc<Camera>, cut: Cut, nth: usize,
         left > 0
     });
     until("so many writes are made", PATIENCE, || (camera.count() > before || load.is_spent()).then_some(()));
-    volume.watch(|_| false);
+    volume.unwatch();
 }
 
 /// Starts a broker on what a cut left, in some cases cut again meanwhile, and reads it to its end.
@@ -150,7 +150,7 @@ fn recover(disk: &CrashDisk, binary: Option<&PathBuf>, point: Point, events: &Ev
 }
 
 /// Cuts the power of a recovery at one of its writes, or right behind it.
-fn cut_recovery(volume: &Volume<'_>, binary: Option<&PathBuf>, cut: Cut) -> Image {
+pub(super) fn cut_recovery(volume: &Volume<'_>, binary: Option<&PathBuf>, cut: Cut) -> Image {
     let mut chance = Chance::new(cut.seed);
     let cut = Cut { mode: chance.of(&Mode::ALL), seed: chance.bits() };
     let mut left = 1 + chance.below(80);
@@ -165,12 +165,12 @@ fn cut_recovery(volume: &Volume<'_>, binary: Option<&PathBuf>, cut: Cut) -> Imag
     });
     let mut broker = Broker::start_with(options(volume, binary));
     broker.kill();
-    volume.watch(|_| false);
+    volume.unwatch();
     let shot = shot.lock().expect("no other thread panicked").take();
     shot.unwrap_or_else(|| volume.cut(cut))
 }
 
-fn options(volume: &Volume<'_>, binary: Option<&PathBuf>) -> Options {
+pub(super) fn options(volume: &Volume<'_>, binary: Option<&PathBuf>) -> Options {
     Options {
         config: "disk_free_limit.absolute = 1MB\n".to_owned(),
         binary: binary.cloned(),
