@@ -1,6 +1,7 @@
 //! A broker process under test: start, wait, stop, kill, start again on the same data.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -31,6 +32,9 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// The folder of a control group that the process is to run in.
     pub control_group: Option<PathBuf>,
+    /// A program and its first arguments, which starts the broker in its own process (a tracer does, or a shell);
+    /// nothing when empty.
+    pub starter: Vec<String>,
 }
 
 impl Options {
@@ -104,13 +108,24 @@ impl Broker {
     /// # Panics
     /// When the process ends or the time is over; the text ends with its log.
     pub fn wait_ready(&mut self) {
+        if let Err(status) = self.try_ready() {
+            panic!("the broker ended with {status}\n{}", self.log_tail());
+        }
+    }
+
+    /// Waits until AMQP answers with `connection.start`.
+    ///
+    /// # Errors
+    /// How the process ended, when it did.
+    ///
+    /// # Panics
+    /// When the time is over.
+    pub fn try_ready(&mut self) -> Result<(), ExitStatus> {
         let address = self.amqp;
-        until("the broker answers AMQP", PATIENCE * 2, || {
-            if let Some(status) = self.try_exit() {
-                panic!("the broker ended with {status}\n{}", self.log_tail());
-            }
-            Client::start(address).ok()
-        });
+        until("the broker answers AMQP", PATIENCE * 2, || match self.try_exit() {
+            Some(status) => Some(Err(status)),
+            None => Client::start(address).ok().map(|_| Ok(())),
+        })
     }
 
     /// Runs a second process on ports of its own with `data_dir` as its data, to its end; gives what it printed too.
@@ -141,9 +156,11 @@ impl Broker {
         }
         // The shell becomes the broker, so the process id stays.
         let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("{first}exec \"$0\" \"$@\"")).arg(binary);
+        command.arg("-c").arg(format!("{first}exec \"$0\" \"$@\"")).args(&self.options.starter).arg(binary);
         if first.is_empty() {
-            command = Command::new(binary);
+            let mut words = self.options.starter.iter().map(OsStr::new).chain([binary.as_os_str()]);
+            command = Command::new(words.next().expect("the broker at least"));
+            command.args(words);
         }
         command
             .current_dir(self.folder.path())
@@ -269,7 +286,9 @@ impl Broker {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    fn log_tail(&self) -> String {
+    /// Its last lines.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let from = lines.len().saturating_sub(30);

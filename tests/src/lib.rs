@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod login;
 pub mod methods;
 pub mod process;
+pub mod strace;
 pub mod tls;
 pub mod wait;
 pub mod wire;

@@ -19,5 +19,6 @@ mod neighbour;
 mod permissions;
 mod powercut;
 mod pressure;
+mod syscalls;
 mod tls;
 mod wrong_use;

@@ -1,0 +1,305 @@
+//! A kill, an error, a full disk at each storage call of a scripted run: what was confirmed is there afterwards, or
+//! the broker stopped without a false confirm; and no sync that failed is tried again.
+//!
+//! strace records which calls the script makes on the data folder, and then gives each of them a fault, one in each
+//! run. There are two stages: the script from an empty folder to a clean stop, and a start on the folder of a broker
+//! that was killed. Without strace the tests say so and pass.
+//!
+//! `LEVERET_SYSCALLS` is `all`, or a range of the runs' numbers such as `300-600`, to go on with a broken-off run; a
+//! few runs by default.
+#![allow(clippy::print_stdout, reason = "a long programme shows how far it is")]
+
+mod model;
+mod script;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::{Range, RangeInclusive},
+    os::unix::process::ExitStatusExt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    process::ExitStatus,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use leveret_tests::{
+    broker::{Broker, Options},
+    client::Client,
+    strace::{self, Fault, Point, Trace},
+    wait::pass,
+};
+
+use model::Model;
+use script::play;
+
+/// Runs of the commit tier.
+const FEW_RUNS: usize = 12;
+/// Runs at a time.
+const WORKERS: usize = 2;
+/// How long a broker that broke a connection may take to end.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+#[test]
+fn a_fault_at_any_storage_call_loses_nothing_confirmed() {
+    if let Some(reason) = strace::missing() {
+        println!("skipped: a fault at each storage call ({reason})");
+        return;
+    }
+    let stages = [Stage::first(), Stage::second()];
+    let mut runs = Vec::new();
+    for stage in &stages {
+        runs.extend(stage.runs());
+    }
+    let numbers = chosen(runs.len());
+    println!("{} runs are possible, {} are made", runs.len(), numbers.len());
+    let tally = Mutex::new(Tally::default());
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(number) = numbers.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    let (stage, point, fault) = &runs[*number];
+                    let outcome = catch_unwind(AssertUnwindSafe(|| stages[*stage].run(point, *fault)));
+                    let name = format!("run {number}, stage {stage}, {fault:?} at {point}");
+                    tally.lock().expect("no other thread panicked").count(&name, outcome.ok());
+                }
+            });
+        }
+    });
+    let tally = tally.into_inner().expect("no other thread panicked");
+    println!("{tally:?}");
+    assert!(tally.wrong.is_empty(), "{}", tally.wrong.join("\n"));
+    assert!(tally.missed * 5 <= numbers.len(), "too many calls were not met again: {tally:?}");
+}
+
+/// The numbers of the runs to be made.
+fn chosen(count: usize) -> Vec<usize> {
+    match std::env::var("LEVERET_SYSCALLS").as_deref() {
+        Ok("all") => (0..count).collect(),
+        Ok(text) => {
+            let range: RangeInclusive<usize> = text
+                .split_once('-')
+                .and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?))
+                .expect("`all` or FIRST-LAST");
+            range.filter(|number| *number < count).collect()
+        }
+        Err(_) => (0..FEW_RUNS).map(|number| (2 * number + 1) * count / (2 * FEW_RUNS)).collect(),
+    }
+}
+
+/// What came of all runs.
+#[derive(Debug, Default)]
+struct Tally {
+    killed: usize,
+    stopped: usize,
+    went_on: usize,
+    missed: usize,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    fn count(&mut self, name: &str, outcome: Option<Outcome>) {
+        let wrong = match outcome {
+            Some(Outcome { end, wrong }) => {
+                match end {
+                    End::Missed => {
+                        println!("not met: {name}");
+                        self.missed += 1;
+                    }
+                    End::Killed => self.killed += 1,
+                    End::Stopped => self.stopped += 1,
+                    End::WentOn => self.went_on += 1,
+                }
+                wrong
+            }
+            None => vec!["the run panicked; its text stands above".to_owned()],
+        };
+        if !wrong.is_empty() {
+            println!("WRONG: {name}: {}", wrong.join("; "));
+        }
+        self.wrong.extend(wrong.into_iter().map(|wrong| format!("{name}: {wrong}")));
+    }
+}
+
+/// How a run ended.
+enum End {
+    /// Its call was not made this time.
+    Missed,
+    Killed,
+    /// The broker ended itself.
+    Stopped,
+    /// The broker did without the call.
+    WentOn,
+}
+
+struct Outcome {
+    end: End,
+    wrong: Vec<String>,
+}
+
+/// A part of the script, and what it begins with.
+struct Stage {
+    number: usize,
+    rounds: Range<u32>,
+    before: Model,
+    /// A stopped broker whose data folder is copied; an empty one at the first stage.
+    template: Option<Broker>,
+}
+
+impl Stage {
+    fn first() -> Self {
+        Self { number: 0, rounds: 0..24, before: Model::default(), template: None }
+    }
+
+    /// Starts on what a killed broker left.
+    fn second() -> Self {
+        let mut broker = Broker::start_with(options());
+        let mut before = Model::default();
+        play(broker.client(), &mut before, 0..21).expect("nothing fails here");
+        broker.kill();
+        Self { number: 1, rounds: 21..24, before, template: Some(broker) }
+    }
+
+    fn prepare(&self) -> (Broker, Model) {
+        let broker = Broker::prepare(options());
+        if let Some(template) = &self.template {
+            copy(&template.data_dir(), &broker.data_dir());
+        }
+        (broker, self.before.clone())
+    }
+
+    /// Every fault at every storage call of this stage, from a record of it.
+    fn runs(&self) -> Vec<(usize, Point, Fault)> {
+        let (mut broker, mut model) = self.prepare();
+        let trace = trace(&broker);
+        broker.set_options(Options { starter: trace.recording(), ..options() });
+        broker.launch();
+        let pid = broker.pid();
+        broker.wait_ready();
+        play(broker.client(), &mut model, self.rounds.clone()).expect("nothing fails here");
+        assert!(broker.stop().success(), "a clean stop is a success");
+        let points = trace.of_ended(pid).points();
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for point in &points {
+            *counts.entry(&point.call).or_default() += 1;
+        }
+        println!("stage {}: {counts:?}", self.number);
+        let mut runs = Vec::new();
+        for point in points {
+            if point.call == "openat" && !point.creates {
+                continue;
+            }
+            runs.push((self.number, point.clone(), Fault::Kill));
+            runs.push((self.number, point.clone(), Fault::Error("EIO")));
+            if point.takes_room() {
+                runs.push((self.number, point, Fault::Error("ENOSPC")));
+            }
+        }
+        runs
+    }
+
+    /// The stage with a fault, and a start without one behind it.
+    fn run(&self, point: &Point, fault: Fault) -> Outcome {
+        let (mut broker, mut model) = self.prepare();
+        let trace = trace(&broker);
+        broker.set_options(Options { starter: trace.injecting(point, fault), ..options() });
+        broker.launch();
+        let pid = broker.pid();
+        let status = self.play(&mut broker, &mut model);
+        let record = trace.of_ended(pid);
+        let mut wrong = Vec::new();
+        let end = if record.met() {
+            judge(point, fault, status, &broker.log(), &mut wrong)
+        } else {
+            if !status.success() {
+                wrong.push(format!("no fault was met, and the broker ended with {status}"));
+            }
+            End::Missed
+        };
+        if matches!(fault, Fault::Error(_)) && point.is_sync() && record.syncs_after() > 0 {
+            wrong.push(format!("{} syncs came after the failed one", record.syncs_after()));
+        }
+        broker.set_options(options());
+        broker.launch();
+        match broker.try_ready() {
+            Ok(()) => wrong.extend(model.check(&mut broker.client()).expect("queues can be read")),
+            Err(status) => wrong.push(format!("the next start ended with {status}: {}", broker.log_tail())),
+        }
+        Outcome { end, wrong }
+    }
+
+    /// Plays the stage as far as it goes; gives how the process ended.
+    fn play(&self, broker: &mut Broker, model: &mut Model) -> ExitStatus {
+        if let Err(status) = broker.try_ready() {
+            return status;
+        }
+        let played = Client::login(broker.amqp()).and_then(|client| play(client, model, self.rounds.clone()));
+        if played.is_err() {
+            let start = Instant::now();
+            while start.elapsed() < FAREWELL && broker.is_alive() {
+                pass(Duration::from_millis(5));
+            }
+        }
+        if broker.is_alive() { broker.stop() } else { broker.wait_exit() }
+    }
+}
+
+/// Judges the end of a process that met a fault.
+fn judge(point: &Point, fault: Fault, status: ExitStatus, log: &str, wrong: &mut Vec<String>) -> End {
+    if log.contains("panicked") {
+        wrong.push(format!("a panic:\n{log}"));
+    }
+    if fault == Fault::Kill {
+        if status.signal() != Some(9) {
+            wrong.push(format!("killed, but ended with {status}"));
+        }
+        return End::Killed;
+    }
+    if status.success() {
+        // The definitions' checkpoint may be lost; the log may not.
+        if point.is_sync() && !point.path.starts_with("definitions") {
+            wrong.push("a sync failed and the broker went on".to_owned());
+        }
+        return End::WentOn;
+    }
+    if status.code().is_none() {
+        wrong.push(format!("ended with {status}"));
+    }
+    let errors: Vec<&str> =
+        log.lines().filter(|line| line.contains("ERROR") || line.starts_with("leveret: ")).collect();
+    // sled does not say which of its files it was.
+    let name = if point.path.starts_with("definitions/") { "definitions" } else { &*point.path };
+    let says = |line: &&str| line.contains(name) && (line.contains("os error") || line.contains("Os { code"));
+    if errors.len() != 1 || !errors.iter().all(says) {
+        wrong.push(format!("not one clear line: {errors:?}"));
+    }
+    End::Stopped
+}
+
+fn trace(broker: &Broker) -> Trace {
+    Trace::new(broker.data_dir().with_file_name("trace"), broker.data_dir())
+}
+
+fn options() -> Options {
+    Options::default()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let kind = entry.file_type().expect("a kind");
+        let to = to.join(entry.file_name());
+        if kind.is_dir() {
+            copy(&entry.path(), &to);
+        } else if kind.is_file() {
+            fs::copy(entry.path(), to).expect("a copy");
+        }
+    }
+}
