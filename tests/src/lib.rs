@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod login;
 pub mod methods;
 pub mod process;
+pub mod small_disk;
 pub mod strace;
 pub mod tls;
 pub mod wait;

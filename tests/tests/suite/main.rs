@@ -10,6 +10,7 @@ mod arguments;
 mod crash;
 mod ctl;
 mod definitions;
+mod disk_full;
 mod durability;
 mod heartbeat;
 mod http;
