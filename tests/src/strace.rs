@@ -1,7 +1,7 @@
 //! strace as a tool: which system calls a broker makes on its data, and one of them made to fail.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -40,6 +40,15 @@ pub enum Fault {
     Error(&'static str),
 }
 
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kill => f.write_str("kill"),
+            Self::Error(name) => f.write_str(name),
+        }
+    }
+}
+
 /// One call of a run: the `number`th `call` on `path`, from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Point {
@@ -47,7 +56,7 @@ pub struct Point {
     pub call: String,
     /// The file or folder, relative to the data folder; empty for that folder itself.
     pub path: String,
-    /// Counts the calls of this name on this path within one process.
+    /// Counts the calls of this name on this path within one thread: as strace counts them.
     pub number: u32,
     /// Whether the call may make a file.
     pub creates: bool,
@@ -97,6 +106,7 @@ pub struct Trace {
 /// A line of the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
+    thread: u32,
     call: String,
     path: Option<String>,
     creates: bool,
@@ -190,17 +200,21 @@ impl Record {
         Self { lines, was_killed: text.contains("+++ killed by SIGKILL +++") }
     }
 
-    /// Every call on the data folder and below, in order.
+    /// Every call on the data folder and below, in order; where several threads make the same calls, the numbers of
+    /// the one that makes most.
     #[must_use]
     pub fn points(&self) -> Vec<Point> {
-        let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+        let mut counts: BTreeMap<(u32, &str, &str), u32> = BTreeMap::new();
+        let mut known = BTreeSet::new();
         let mut points = Vec::new();
         for line in &self.lines {
             let Some(path) = &line.path else { continue };
-            let count = counts.entry((&line.call, path)).or_default();
+            let count = counts.entry((line.thread, &line.call, path)).or_default();
             *count += 1;
-            let (call, path) = (line.call.clone(), path.clone());
-            points.push(Point { call, path, number: *count, creates: line.creates });
+            if known.insert((&line.call, path, *count)) {
+                let (call, path) = (line.call.clone(), path.clone());
+                points.push(Point { call, path, number: *count, creates: line.creates });
+            }
         }
         points
     }
@@ -221,7 +235,7 @@ impl Record {
 
 /// Reads a line that begins a call on the data folder or below it.
 fn parse(line: &str, data_dir: &Path) -> Option<Line> {
-    let (_pid, rest) = line.split_once(' ')?;
+    let (thread, rest) = line.split_once(' ')?;
     let (call, arguments) = rest.trim_start().split_once('(')?;
     if call.is_empty() || !call.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return None;
@@ -234,6 +248,7 @@ fn parse(line: &str, data_dir: &Path) -> Option<Line> {
         inside.then(|| rest[..end].trim_start_matches('/').to_owned())
     });
     Some(Line {
+        thread: thread.parse().ok()?,
         call: call.to_owned(),
         path,
         creates: arguments.contains("O_CREAT"),
@@ -256,7 +271,7 @@ mod tests {
             r#"7 openat(AT_FDCWD</w>, "/t/data/log/slot-1", O_RDWR|O_CREAT|O_EXCL, 0600) = 9</t/data/log/slot-1>"#,
         );
         let path = Some("log/slot-1".to_owned());
-        let expected = Line { call: "openat".to_owned(), path, creates: true, injected: false };
+        let expected = Line { thread: 7, call: "openat".to_owned(), path, creates: true, injected: false };
         assert_eq!(read, Some(expected));
         let read =
             line("7 fdatasync(9</t/data/log/slot-1>) = -1 EIO (Input/output error) (INJECTED)").unwrap();
@@ -272,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_counts_calls_by_path_and_knows_what_came_after_the_fault() {
+    fn a_record_counts_calls_by_thread_and_path_and_knows_what_came_after_the_fault() {
         let text = "7 fdatasync(9</d/a>) = 0\n8 fdatasync(9</d/b> <unfinished ...>\n7 fsync(9</d/a>) = 0\n\
             8 <... fdatasync resumed>) = -1 EIO (Input/output error) (INJECTED)\n7 fdatasync(9</d/a>) = 0\n";
         let record = Record::read(text, Path::new("/d"));

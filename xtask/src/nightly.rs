@@ -27,6 +27,8 @@ const STEPS: &[Step] = &[
     ("fuzz", fuzz),
     ("fuzz-check", fuzz_check),
     ("crash", crash),
+    ("syscalls", syscalls),
+    ("disk-full", disk_full),
     ("powercut", powercut),
     ("suites", suites),
     ("ctl-cost", ctl_cost::measure),
@@ -92,28 +94,39 @@ fn fuzzer(args: &[&str]) -> Result<Tally, Failure> {
 /// `kill -9` under confirmed load, cycle after cycle; then the same on a build that confirms before the write, which
 /// must be found out. `LEVERET_CRASH_CYCLES=101-200` goes on where a run was broken off.
 fn crash() -> Result<Tally, Failure> {
+    programme("crash::", &[("LEVERET_CRASH_CYCLES", CRASH_CYCLES)])
+}
+
+/// Each storage call of a scripted run with a kill, EIO and ENOSPC; skipped by name without strace.
+/// `LEVERET_SYSCALLS=300-600` makes those runs alone.
+fn syscalls() -> Result<Tally, Failure> {
+    programme("syscalls::", &[("LEVERET_SYSCALLS", "all")])
+}
+
+/// Thirty times a disk that runs full and is drained; skipped by name where nothing can be mounted.
+fn disk_full() -> Result<Tally, Failure> {
+    programme("disk_full::", &[("LEVERET_DISK_CYCLES", "30")])
+}
+
+/// The black-box tests of this name at their full length, which variables give unless they are set already.
+fn programme(name: &str, lengths: &[(&str, &str)]) -> Result<Tally, Failure> {
     Broker::build()?;
     let mut command =
-        cargo(&["test", "--package=leveret-tests", "--", "--include-ignored", "--nocapture", "crash::"]);
-    let cycles = std::env::var("LEVERET_CRASH_CYCLES").unwrap_or_else(|_| CRASH_CYCLES.to_owned());
-    tests(command.env("LEVERET_CRASH_CYCLES", cycles))
+        cargo(&["test", "--package=leveret-tests", "--", "--include-ignored", "--nocapture", name]);
+    for (variable, full) in lengths {
+        if std::env::var_os(variable).is_none() {
+            command.env(variable, full);
+        }
+    }
+    let ended = run_reading(&mut command, PROGRAMME_LIMIT)?;
+    Ok(Tally::of_cargo(&ended).less_skipped(&ended))
 }
 
 /// Power cuts under load, and under changes of definitions, on the crash disk; then the same on a build whose sync does nothing, which must be found out.
 /// `LEVERET_POWERCUT_SEED` and `LEVERET_POWERCUT_POINTS` resume it where it was stopped.
 fn powercut() -> Result<Tally, Failure> {
-    Broker::build()?;
-    let mut command =
-        cargo(&["test", "--package=leveret-tests", "--", "--include-ignored", "--nocapture", "powercut::"]);
-    for (variable, usual) in
-        [("LEVERET_POWERCUT_POINTS", POWER_CUTS), ("LEVERET_POWERCUT_CYCLES", DEFINITION_CYCLES)]
-    {
-        if std::env::var_os(variable).is_none() {
-            command.env(variable, usual);
-        }
-    }
-    let ended = run_reading(&mut command, PROGRAMME_LIMIT)?;
-    Ok(Tally::of_cargo(&ended).less_skipped(&ended))
+    let lengths = [("LEVERET_POWERCUT_POINTS", POWER_CUTS), ("LEVERET_POWERCUT_CYCLES", DEFINITION_CYCLES)];
+    programme("powercut::", &lengths)
 }
 
 fn suites() -> Result<Tally, Failure> {

@@ -2,7 +2,7 @@
 //!
 //! The broker stands on a file system of 64 MiB and publishers wait below 8 MB. A cycle fills it, by messages or by
 //! somebody else's file, in some cycles kills the broker while it is full, and drains it. Where no file system can be
-//! mounted the test says so and passes. `LEVERET_DISK_CYCLES` is the number of cycles; a few by default.
+//! mounted the test says so and passes. `LEVERET_DISK_CYCLES` is the number of cycles.
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
@@ -16,7 +16,7 @@ use leveret_tests::{
     wire::Table,
 };
 
-const FEW_CYCLES: u32 = 2;
+const CYCLES: u32 = 30;
 const DISK_BYTES: u64 = 64 << 20;
 const LIMIT_BYTES: u64 = 8_000_000;
 const BODY_BYTES: usize = 16_384;
@@ -29,13 +29,14 @@ const GOES_ON: Duration = Duration::from_secs(5);
 const QUEUE: &str = "full";
 
 #[test]
+#[ignore = "fills a disk again and again: nightly"]
 fn on_a_full_disk_publishers_wait_and_nothing_confirmed_is_lost() {
     if let Some(reason) = SmallDisk::missing() {
         println!("skipped: a full disk ({reason})");
         return;
     }
     let cycles = std::env::var("LEVERET_DISK_CYCLES");
-    let cycles = cycles.map_or(FEW_CYCLES, |text| text.parse().expect("a number of cycles"));
+    let cycles = cycles.map_or(CYCLES, |text| text.parse().expect("a number of cycles"));
     let disk = SmallDisk::new(DISK_BYTES);
     let config = format!("disk_free_limit.absolute = {LIMIT_BYTES}\n");
     let mut broker =

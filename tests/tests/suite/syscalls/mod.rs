@@ -5,8 +5,8 @@
 //! run. There are two stages: the script from an empty folder to a clean stop, and a start on the folder of a broker
 //! that was killed. Without strace the tests say so and pass.
 //!
-//! `LEVERET_SYSCALLS` is `all`, or a range of the runs' numbers such as `300-600`, to go on with a broken-off run; a
-//! few runs by default.
+//! `LEVERET_SYSCALLS` is `all`, or a range of the runs' numbers such as `300-600`, to go on with a broken-off run, or
+//! a piece of their names such as `EIO at fsync 1 of "log"`, to repeat those; a few runs by default.
 #![allow(clippy::print_stdout, reason = "a long programme shows how far it is")]
 
 mod model;
@@ -44,8 +44,8 @@ const FEW_RUNS: usize = 12;
 const WORKERS: usize = 2;
 /// How long a broker that broke a connection may take to end.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// How the one line of a broker that stops names the cause: the system's text, sled's, and our own.
-const CAUSES: [&str; 3] = ["os error", "Os { code", "file system is full"];
+/// How the one line of a broker that stops names the cause: the system's text, sled's two, and our own.
+const CAUSES: [&str; 4] = ["os error", "Os { code", "sled panicked", "file system is full"];
 
 #[test]
 fn a_fault_at_any_storage_call_loses_nothing_confirmed() {
@@ -58,7 +58,16 @@ fn a_fault_at_any_storage_call_loses_nothing_confirmed() {
     for stage in &stages {
         runs.extend(stage.runs());
     }
-    let numbers = chosen(runs.len());
+    let names: Vec<String> = runs
+        .iter()
+        .enumerate()
+        .map(|(number, (stage, point, fault))| format!("run {number}, stage {stage}: {fault} at {point}"))
+        .collect();
+    // The few are on the log's side: where sled's threads are fast, its calls are not met in each run.
+    let numbers = chosen(&names).unwrap_or_else(|| {
+        let calm: Vec<usize> = (0..runs.len()).filter(|number| !is_rebuilt(&runs[*number].1)).collect();
+        (0..FEW_RUNS).map(|number| calm[(2 * number + 1) * calm.len() / (2 * FEW_RUNS)]).collect()
+    });
     println!("{} runs are possible, {} are made", runs.len(), numbers.len());
     let tally = Mutex::new(Tally::default());
     let next = AtomicUsize::new(0);
@@ -68,8 +77,7 @@ fn a_fault_at_any_storage_call_loses_nothing_confirmed() {
                 while let Some(number) = numbers.get(next.fetch_add(1, Ordering::SeqCst)) {
                     let (stage, point, fault) = &runs[*number];
                     let outcome = catch_unwind(AssertUnwindSafe(|| stages[*stage].run(point, *fault)));
-                    let name = format!("run {number}, stage {stage}, {fault:?} at {point}");
-                    tally.lock().expect("no other thread panicked").count(&name, outcome.ok());
+                    tally.lock().expect("no other thread panicked").count(&names[*number], outcome.ok());
                 }
             });
         }
@@ -80,19 +88,14 @@ fn a_fault_at_any_storage_call_loses_nothing_confirmed() {
     assert!(tally.missed * 5 <= numbers.len(), "too many calls were not met again: {tally:?}");
 }
 
-/// The numbers of the runs to be made.
-fn chosen(count: usize) -> Vec<usize> {
-    match std::env::var("LEVERET_SYSCALLS").as_deref() {
-        Ok("all") => (0..count).collect(),
-        Ok(text) => {
-            let range: RangeInclusive<usize> = text
-                .split_once('-')
-                .and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?))
-                .expect("`all` or FIRST-LAST");
-            range.filter(|number| *number < count).collect()
-        }
-        Err(_) => (0..FEW_RUNS).map(|number| (2 * number + 1) * count / (2 * FEW_RUNS)).collect(),
-    }
+/// The numbers of the runs to be made; `None` when nobody said.
+fn chosen(names: &[String]) -> Option<Vec<usize>> {
+    let count = names.len();
+    let text = std::env::var("LEVERET_SYSCALLS").ok()?;
+    let range = text.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
+    let range: RangeInclusive<usize> = range.unwrap_or(0..=count);
+    let is_named = |name: &str| range != (0..=count) || text == "all" || name.contains(&text);
+    Some((0..count).filter(|number| range.contains(number) && is_named(&names[*number])).collect())
 }
 
 /// What came of all runs.
@@ -254,7 +257,8 @@ impl Stage {
 
 /// Judges the end of a process that met a fault.
 fn judge(point: &Point, fault: Fault, status: ExitStatus, log: &str, wrong: &mut Vec<String>) -> End {
-    if log.contains("panicked") {
+    // Panics of sled are caught: they cost its copy of the definitions.
+    if log.lines().any(|line| line.contains("panicked at") && !line.contains("/sled-")) {
         wrong.push(format!("a panic:\n{log}"));
     }
     if fault == Fault::Kill {
