@@ -202,6 +202,11 @@ pub(super) fn celery(site: &Site) -> Result<Ran, Failure> {
         // What its worker logs does not reach these two; they fail in the same way on RabbitMQ 4.0.5.
         .args(["--deselect", "t/integration/test_tasks.py::test_trace_log_arguments::test_task_success"])
         .args(["--deselect", "t/integration/test_tasks.py::test_trace_log_arguments::test_task_failed"])
+        // Clears its flag only after it has sent the task whose arrival sets it.
+        .args([
+            "--deselect",
+            "t/integration/test_tasks.py::test_task_replacement::test_replaced_task_nesting_level_0",
+        ])
         .env("TEST_BROKER", site.url.replace("amqp://", "pyamqp://").replace("/%2f", "//"))
         .env("TEST_BACKEND", redis.url())
         // Some tests look into redis themselves.
