@@ -44,6 +44,7 @@ mod error;
 mod format;
 #[allow(dead_code, reason = "the checkpoint that uses the rest is being built")]
 mod index;
+mod inspect;
 mod log;
 #[allow(dead_code, reason = "the checkpoint that uses it is being built")]
 mod manifest;
@@ -63,6 +64,7 @@ pub use definitions::{
 pub use disk::{CrashKeeps, Disk, MemoryDisk, MemoryFile, MemoryLock, RealDisk, RealLock, Space};
 pub use error::StorageError;
 pub use index::LineCount;
+pub use inspect::{Checkpoints, Loss, Lost, Progress, Report, Watch, salvage, verify};
 pub use log::gather::Gather;
 pub use log::writer::{LogWriter, WriterStatistics};
 pub use record::{BodyRef, GroupId, MessageFlags, Payload, Position, SettleReason};

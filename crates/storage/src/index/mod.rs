@@ -19,7 +19,7 @@ use crate::log::walk::WalkAt;
 use crate::record::SettleReason;
 use crate::run::BodyAt;
 
-use groups::{Group, Later};
+pub(crate) use groups::{Group, Later};
 use tail::TailMessage;
 
 pub use queue::LineCount;

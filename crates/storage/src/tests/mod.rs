@@ -3,7 +3,9 @@
 mod blobs;
 mod damage;
 mod definitions;
+mod definitions_rot;
 mod full_disk;
+mod inspect;
 mod model;
 mod modes;
 mod pool;
@@ -139,6 +141,11 @@ pub(crate) fn slot_files(disk: &MemoryDisk) -> Vec<PathBuf> {
         .filter(|name| name.starts_with("slot-"))
         .map(|name| folder.join(name))
         .collect()
+}
+
+/// Whether tests of damage try every place, or a sample: `cargo xtask nightly rot`.
+pub(crate) fn is_whole_programme() -> bool {
+    std::env::var("LEVERET_ROT").is_ok_and(|asked| asked == "all")
 }
 
 /// As many cases as `PROPTEST_CASES` says, or this many. What failed once becomes a test of its own.

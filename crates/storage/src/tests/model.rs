@@ -159,6 +159,15 @@ impl Model {
         state
     }
 
+    /// Every message ever published with its body, settled ones too.
+    pub(super) fn ever(&self) -> BTreeMap<(u64, u64), Vec<u8>> {
+        let published = self.done.iter().filter_map(|(_, done)| match done {
+            Done::Message { queue, seq, body, .. } => Some(((*queue, *seq), body.clone())),
+            _ => None,
+        });
+        published.collect()
+    }
+
     /// Performs one operation. The error is the log's: the power is off.
     pub(super) fn perform(&mut self, run: &mut Running, op: &Op) -> Result<(), StorageError> {
         let gather = &mut run.gather;

@@ -10,7 +10,7 @@ use super::model::{Model, Op, op, sorted};
 use super::*;
 
 #[derive(Debug, Clone)]
-enum Rot {
+pub(super) enum Rot {
     Flip {
         slot: prop::sample::Index,
         at: prop::sample::Index,
@@ -41,7 +41,7 @@ enum Rot {
     },
 }
 
-fn rot() -> impl Strategy<Value = Rot> {
+pub(super) fn rot() -> impl Strategy<Value = Rot> {
     let any = any::<prop::sample::Index>;
     prop_oneof![
         6 => (any(), any(), 1..=255u8).prop_map(|(slot, at, mask)| Rot::Flip { slot, at, mask }),
@@ -59,7 +59,7 @@ fn used(disk: &MemoryDisk, path: &Path) -> usize {
     (bytes.len() - bytes.iter().rev().take_while(|byte| **byte == 0).count()).max(1)
 }
 
-fn apply(disk: &MemoryDisk, rot: &Rot) {
+pub(super) fn apply(disk: &MemoryDisk, rot: &Rot) {
     let files = slot_files(disk);
     if files.iter().any(|file| disk.read_all(file).unwrap().len() < 4096) || files.is_empty() {
         return;
@@ -98,7 +98,7 @@ fn apply(disk: &MemoryDisk, rot: &Rot) {
 }
 
 /// The block of the idle batch that ends the log, and its file.
-fn proof(disk: &MemoryDisk) -> (PathBuf, usize, Vec<u8>) {
+pub(super) fn proof(disk: &MemoryDisk) -> (PathBuf, usize, Vec<u8>) {
     let mut files = slot_files(disk).into_iter().rev();
     let active = files.find(|file| used(disk, file) > 4096).unwrap();
     let at = (used(disk, &active) - 1) / 4096 * 4096;
@@ -107,7 +107,7 @@ fn proof(disk: &MemoryDisk) -> (PathBuf, usize, Vec<u8>) {
 }
 
 /// Lives through some sessions and ends idle.
-fn log_of(sessions: &[Vec<Op>]) -> (MemoryDisk, Model) {
+pub(super) fn log_of(sessions: &[Vec<Op>]) -> (MemoryDisk, Model) {
     let disk = MemoryDisk::new(3);
     let mut model = Model::default();
     for ops in sessions {
