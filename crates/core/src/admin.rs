@@ -341,6 +341,30 @@ pub struct Listener {
     pub port: u16,
 }
 
+/// The certificates in a TLS listener's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerCertificates {
+    /// The socket.
+    pub listener: Listener,
+    /// The file of the broker's certificate.
+    pub certfile: String,
+    /// The file of the authorities; empty if there is none.
+    pub cacertfile: String,
+    /// When those of the first end.
+    pub certfile_ends: Vec<CertificateEnd>,
+    /// When those of the second end.
+    pub cacertfile_ends: Vec<CertificateEnd>,
+}
+
+/// When a certificate ends to be valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateEnd {
+    /// In seconds since the Unix epoch.
+    pub at_s: i64,
+    /// For people, in UTC: `2036-11-18 17:07:00`.
+    pub text: String,
+}
+
 /// A resource that ran short; publishers wait until it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alarm {
@@ -553,6 +577,11 @@ pub trait Admin: AccessAdmin + TopologyAdmin + ParameterAdmin {
 
     /// The settings it runs with, by their names in the configuration file; without secrets.
     fn settings(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// The certificates of the listeners that have some, read from their files as they are now.
+    fn certificates(&self) -> Vec<ListenerCertificates> {
         Vec::new()
     }
 

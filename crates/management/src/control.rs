@@ -12,6 +12,7 @@ use crate::error::ApiError;
 use crate::messages::message_json;
 use crate::request::Request;
 use crate::routes::Answer;
+use crate::topic_permissions;
 
 /// The longest pause between two connections that are closed one after another, in milliseconds.
 const CLOSE_DELAY_MAX_MS: u64 = 10_000;
@@ -100,8 +101,17 @@ pub(crate) fn set_permissions(request: &Request<'_>) -> Result<Answer, ApiError>
         write: text_of("write", write)?.to_owned(),
         read: text_of("read", read)?.to_owned(),
     };
-    match request.admin.put_permission(&permission) {
-        Ok(_) => Ok(Answer::Done),
+    granted(request.admin.put_permission(&permission).map(|_| ()))
+}
+
+/// As `/api/topic-permissions` does it, and says apart what is missing or wrong.
+pub(crate) fn set_topic_permissions(request: &Request<'_>) -> Result<Answer, ApiError> {
+    granted(request.admin.put_topic_permission(&topic_permissions::asked_for(request)?).map(|_| ()))
+}
+
+fn granted(outcome: Result<(), AdminError>) -> Result<Answer, ApiError> {
+    match outcome {
+        Ok(()) => Ok(Answer::Done),
         Err(error @ AdminError::NoSuchUser(_)) => Err(named("no_such_user", &error)),
         Err(error @ AdminError::NoSuchVhost(_)) => Err(named("no_such_vhost", &error)),
         Err(error) => Err(error.into()),

@@ -1,9 +1,10 @@
 //! `/api/health/checks`: cheap answers that touch no queue.
 
-use leveret_core::admin::{AckMode, GetExtent, NewMessage, QueueSpec};
+use leveret_core::admin::{AckMode, CertificateEnd, GetExtent, ListenerCertificates, NewMessage, QueueSpec};
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
+use crate::leveret::interface;
 use crate::messages;
 use crate::request::Request;
 use crate::routes::Answer;
@@ -24,6 +25,50 @@ pub(crate) fn virtual_hosts(_request: &Request<'_>) -> Result<Answer, ApiError> 
 /// No other node waits for this one.
 pub(crate) fn quorum_critical(_request: &Request<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::Ok(json!({"status": "ok", "reason": "single node cluster"})))
+}
+
+/// Whether a certificate of a TLS listener, or of its authorities, ends within that time.
+pub(crate) fn certificate_expiration(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let (within, unit) = (request.part(0)?, request.part(1)?);
+    let within: i64 = within.parse().map_err(|_| ApiError::bad_request("Invalid expiration value."))?;
+    // As long as RabbitMQ takes them.
+    let days = match unit {
+        "days" => 1,
+        "weeks" => 7,
+        "months" => 30,
+        "years" => 365,
+        _ => {
+            let units = "days, weeks, months, years";
+            let reason = format!("Time unit not recognised. Supported units: {units}.");
+            return Err(ApiError::bad_request(reason));
+        }
+    };
+    let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_secs());
+    let limit_s = i64::try_from(now).unwrap_or(i64::MAX).saturating_add(within.saturating_mul(days * 86_400));
+    let mut expired = request.admin.certificates();
+    expired.retain(|it| it.certfile_ends.iter().chain(&it.cacertfile_ends).any(|end| end.at_s < limit_s));
+    if expired.is_empty() {
+        return Ok(Answer::Ok(json!({"status": "ok"})));
+    }
+    let node = request.admin.node_name();
+    let expired: Vec<Value> = expired.iter().map(|it| certificates_json(&node, it)).collect();
+    Ok(Answer::Unavailable(
+        json!({"status": "failed", "reason": "Certificates expiring", "expired": expired}),
+    ))
+}
+
+fn certificates_json(node: &str, certificates: &ListenerCertificates) -> Value {
+    let times = |ends: &[CertificateEnd]| ends.iter().map(|end| end.text.clone()).collect::<Vec<_>>();
+    json!({
+        "node": node,
+        "port": certificates.listener.port,
+        "protocol": certificates.listener.protocol,
+        "interface": interface(&certificates.listener),
+        "certfile": certificates.certfile,
+        "cacertfile": certificates.cacertfile,
+        "certfile_expires_on": times(&certificates.certfile_ends),
+        "cacertfile_expires_on": times(&certificates.cacertfile_ends),
+    })
 }
 
 pub(crate) fn port_listener(request: &Request<'_>) -> Result<Answer, ApiError> {

@@ -1,6 +1,8 @@
 //! `/api/leveret`: what the command line needs and RabbitMQ's API lacks.
 
-use leveret_core::admin::{DiskFreeLimit, MemoryWatermark, NodeStatus};
+use std::net::IpAddr;
+
+use leveret_core::admin::{DiskFreeLimit, Listener, MemoryWatermark, NodeStatus};
 use serde_json::{Value, json};
 
 use crate::arguments::Object;
@@ -15,6 +17,14 @@ pub(crate) fn ping(_request: &Request<'_>) -> Result<Answer, ApiError> {
 /// The keys are those of `rabbitmqctl status --formatter json`, as far as there is something to say.
 pub(crate) fn status(request: &Request<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::Ok(status_json(&request.admin.node_status())))
+}
+
+/// The address that a listener is bound to, as RabbitMQ shows it.
+pub(crate) fn interface(listener: &Listener) -> String {
+    match listener.ip_address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
 }
 
 /// What a protocol is for, in RabbitMQ's words; AMQP 1.0 is not there.
@@ -45,11 +55,7 @@ fn status_json(node: &NodeStatus) -> Value {
             json!({
                 "node": node.name,
                 "protocol": listener.protocol,
-                "interface": if listener.ip_address.is_ipv6() {
-                    format!("[{}]", listener.ip_address)
-                } else {
-                    listener.ip_address.to_string()
-                },
+                "interface": interface(listener),
                 "port": listener.port,
                 "purpose": purpose(listener.protocol),
             })

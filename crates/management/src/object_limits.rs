@@ -40,19 +40,61 @@ fn list_vhosts(
 pub(crate) fn put_of_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
     let [value] = required(&request.body, ["value"])?;
     let limit = request.part(1)?;
-    if !VHOST_LIMITS.contains(&limit) {
-        let term = format!("{{<<\"{limit}\">>,{value}}}");
-        return Err(ApiError::bad_request(format!(
-            "Validation failed\n\nUnrecognised terms [{term}] in limits\n"
-        )));
-    }
-    let number = value.as_i64().ok_or_else(|| {
+    let number = if VHOST_LIMITS.contains(&limit) {
+        number(limit, value)
+    } else {
+        Err(format!("Unrecognised terms [{}] in limits", term(limit, value)))
+    };
+    let refused = |problem: String| ApiError::bad_request(format!("Validation failed\n\n{problem}\n"));
+    change_vhost(request, Some(number.map_err(refused)?))
+}
+
+fn number(limit: &str, value: &Value) -> Result<i64, String> {
+    value.as_i64().ok_or_else(|| {
         let was = value.as_str().map_or_else(|| value.to_string(), |text| format!("<<\"{text}\">>"));
-        ApiError::bad_request(format!(
-            "Validation failed\n\n{limit} should be a number, actually was {was}\n"
-        ))
-    })?;
-    change_vhost(request, Some(number))
+        format!("{limit} should be a number, actually was {was}")
+    })
+}
+
+/// `PUT /api/leveret/vhost-limits/VHOST`: these limits and no others, as `set_vhost_limits` has it.
+pub(crate) fn replace_of_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let [max_connections, max_queues] = numbers(&request.body, VHOST_LIMITS, "limits")
+        .map_err(|problem| ApiError::bad_request(format!("Validation failed\n\n{problem}\n")))?;
+    let limits = VhostLimitValues { max_connections, max_queues };
+    request.admin.set_vhost_limits(request.part(0)?, limits)?;
+    Ok(Answer::Done)
+}
+
+/// `PUT /api/leveret/user-limits/USER`: these limits beside those that are set, as `set_user_limits` has it.
+pub(crate) fn merge_of_user(request: &Request<'_>) -> Result<Answer, ApiError> {
+    let [max_connections, max_channels] =
+        numbers(&request.body, USER_LIMITS, "user-limits").map_err(ApiError::bad_request)?;
+    let user = request.part(0)?;
+    let known = request.admin.user_limits().into_iter().find(|(limited, _)| limited == user);
+    let known = known.map(|(_, limits)| limits).unwrap_or_default();
+    let limits = UserLimitValues {
+        max_connections: max_connections.or(known.max_connections),
+        max_channels: max_channels.or(known.max_channels),
+    };
+    request.admin.set_user_limits(user, limits)?;
+    Ok(Answer::Done)
+}
+
+/// The limits in an object by their names, or what is wrong with it; `what` they are called.
+fn numbers(body: &Value, names: [&str; 2], what: &str) -> Result<[Option<i64>; 2], String> {
+    let given = body.as_object().into_iter().flatten();
+    let unknown = given.filter(|(name, _)| !names.contains(&name.as_str()));
+    let terms: Vec<String> = unknown.map(|(name, value)| term(name, value)).collect();
+    if !terms.is_empty() {
+        return Err(format!("Unrecognised terms [{}] in {what}", terms.join(",")));
+    }
+    let number = |name: &str| body.get(name).map(|value| number(name, value)).transpose();
+    let [first, second] = names.map(number);
+    Ok([first?, second?])
+}
+
+fn term(limit: &str, value: &Value) -> String {
+    format!("{{<<\"{limit}\">>,{value}}}")
 }
 
 pub(crate) fn delete_of_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
@@ -97,7 +139,7 @@ pub(crate) fn put_of_user(request: &Request<'_>) -> Result<Answer, ApiError> {
     let [value] = required(&request.body, ["value"])?;
     let limit = request.part(1)?;
     if !USER_LIMITS.contains(&limit) {
-        let term = format!("{{<<\"{limit}\">>,{value}}}");
+        let term = term(limit, value);
         return Err(ApiError::bad_request(format!("Unrecognised terms [{term}] in user-limits")));
     }
     change_user(request, Some(integer(value)?))

@@ -1,6 +1,7 @@
-//! `/api/permissions`, and the same within virtual hosts and users.
+//! `/api/permissions`, and the same within virtual hosts and users; with [`Granted`] what both kinds of permissions are
+//! listed by.
 
-use leveret_core::admin::{AdminError, PermissionView};
+use leveret_core::admin::{Admin, AdminError, PermissionView};
 use serde_json::{Value, json};
 
 use crate::body::{required, text};
@@ -10,32 +11,66 @@ use crate::request::Request;
 use crate::routes::Answer;
 use crate::{users, vhosts};
 
-pub(crate) fn list_all(request: &Request<'_>) -> Result<Answer, ApiError> {
-    list_where(request, |_| true)
+/// A kind of permission, of a user in a virtual host.
+pub(crate) trait Granted: Sized {
+    /// All that there are.
+    fn all(admin: &dyn Admin) -> Vec<Self>;
+    /// Where, to whom, and for what; the order of lists.
+    fn key(&self) -> (&str, &str, &str);
+    /// One of them as it is shown.
+    fn json(&self) -> Value;
 }
 
-pub(crate) fn of_vhost(request: &Request<'_>) -> Result<Answer, ApiError> {
+impl Granted for PermissionView {
+    fn all(admin: &dyn Admin) -> Vec<Self> {
+        admin.permissions()
+    }
+
+    fn key(&self) -> (&str, &str, &str) {
+        (&self.vhost, &self.user, "")
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "user": self.user,
+            "vhost": self.vhost,
+            "configure": self.configure,
+            "write": self.write,
+            "read": self.read,
+        })
+    }
+}
+
+pub(crate) fn list_all<G: Granted>(request: &Request<'_>) -> Result<Answer, ApiError> {
+    list_where(request, |_: &G| true)
+}
+
+pub(crate) fn of_vhost<G: Granted>(request: &Request<'_>) -> Result<Answer, ApiError> {
     let vhost = vhosts::named(request)?;
-    list_where(request, |permission| permission.vhost == vhost.name)
+    list_where(request, |granted: &G| granted.key().0 == vhost.name)
 }
 
-pub(crate) fn of_user(request: &Request<'_>) -> Result<Answer, ApiError> {
+pub(crate) fn of_user<G: Granted>(request: &Request<'_>) -> Result<Answer, ApiError> {
     let user = users::named(request)?;
-    list_where(request, |permission| permission.user == user.name)
+    list_where(request, |granted: &G| granted.key().1 == user.name)
 }
 
-fn list_where(request: &Request<'_>, keep: impl Fn(&PermissionView) -> bool) -> Result<Answer, ApiError> {
-    let mut permissions = request.admin.permissions();
-    permissions.retain(keep);
-    permissions.sort_by(|left, right| (&left.vhost, &left.user).cmp(&(&right.vhost, &right.user)));
-    Ok(Answer::Ok(list(request, permissions.iter().map(permission_json).collect())?))
+/// Those that are kept, in order.
+pub(crate) fn list_where<G: Granted>(
+    request: &Request<'_>,
+    keep: impl Fn(&G) -> bool,
+) -> Result<Answer, ApiError> {
+    let mut granted = G::all(request.admin);
+    granted.retain(keep);
+    granted.sort_by(|left, right| left.key().cmp(&right.key()));
+    Ok(Answer::Ok(list(request, granted.iter().map(G::json).collect())?))
 }
 
 pub(crate) fn show(request: &Request<'_>) -> Result<Answer, ApiError> {
     let (vhost, user) = (request.part(0)?, request.part(1)?);
     let mut permissions = request.admin.permissions().into_iter();
     let found = permissions.find(|permission| permission.vhost == vhost && permission.user == user);
-    Ok(Answer::Ok(single(request, permission_json(&found.ok_or(ApiError::NotFound)?))))
+    Ok(Answer::Ok(single(request, found.ok_or(ApiError::NotFound)?.json())))
 }
 
 pub(crate) fn put(request: &Request<'_>) -> Result<Answer, ApiError> {
@@ -70,15 +105,4 @@ pub(crate) fn refused(error: AdminError) -> ApiError {
         }
         other => other.into(),
     }
-}
-
-/// One permission.
-pub(crate) fn permission_json(permission: &PermissionView) -> Value {
-    json!({
-        "user": permission.user,
-        "vhost": permission.vhost,
-        "configure": permission.configure,
-        "write": permission.write,
-        "read": permission.read,
-    })
 }

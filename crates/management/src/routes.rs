@@ -1,6 +1,7 @@
 //! The table of routes: method, path, the right it asks for, and what answers it. What is not here is not reachable.
 
 use axum::http::Method;
+use leveret_core::admin::{PermissionView, TopicPermissionView};
 use serde_json::Value;
 
 use crate::auth::Access;
@@ -134,8 +135,8 @@ pub(crate) const ROUTES: &[Route] = &[
     put("vhosts/{vhost}", Access::Administrator, vhosts::put),
     delete("vhosts/{vhost}", Access::Administrator, vhosts::delete),
     post("vhosts/{vhost}/start/{node}", Access::Administrator, vhosts::start),
-    get("vhosts/{vhost}/permissions", Access::Administrator, permissions::of_vhost),
-    get("vhosts/{vhost}/topic-permissions", Access::Administrator, topic_permissions::of_vhost),
+    get("vhosts/{vhost}/permissions", Access::Administrator, permissions::of_vhost::<PermissionView>),
+    get("vhosts/{vhost}/topic-permissions", Access::Administrator, permissions::of_vhost::<TopicPermissionView>),
     get("vhosts/{vhost}/connections", Access::Vhost, connections::list_vhost),
     get("vhosts/{vhost}/channels", Access::Vhost, channels::list_vhost),
 
@@ -145,14 +146,14 @@ pub(crate) const ROUTES: &[Route] = &[
     get("users/{user}", Access::Administrator, users::show),
     put("users/{user}", Access::Administrator, users::put),
     delete("users/{user}", Access::Administrator, users::delete),
-    get("users/{user}/permissions", Access::Administrator, permissions::of_user),
-    get("users/{user}/topic-permissions", Access::Administrator, topic_permissions::of_user),
+    get("users/{user}/permissions", Access::Administrator, permissions::of_user::<PermissionView>),
+    get("users/{user}/topic-permissions", Access::Administrator, permissions::of_user::<TopicPermissionView>),
 
-    get("permissions", Access::Administrator, permissions::list_all),
+    get("permissions", Access::Administrator, permissions::list_all::<PermissionView>),
     get("permissions/{vhost}/{user}", Access::Administrator, permissions::show),
     put("permissions/{vhost}/{user}", Access::Administrator, permissions::put),
     delete("permissions/{vhost}/{user}", Access::Administrator, permissions::delete),
-    get("topic-permissions", Access::Administrator, topic_permissions::list_all),
+    get("topic-permissions", Access::Administrator, permissions::list_all::<TopicPermissionView>),
     get("topic-permissions/{vhost}/{user}", Access::Administrator, topic_permissions::show),
     put("topic-permissions/{vhost}/{user}", Access::Administrator, topic_permissions::put),
     delete("topic-permissions/{vhost}/{user}", Access::Administrator, topic_permissions::delete),
@@ -214,6 +215,7 @@ pub(crate) const ROUTES: &[Route] = &[
     get("healthchecks/node/{node}", Access::Management, health::node),
     get("health/checks/alarms", Access::Management, health::alarms),
     get("health/checks/local-alarms", Access::Management, health::local_alarms),
+    get("health/checks/certificate-expiration/{within}/{unit}", Access::Management, health::certificate_expiration),
     get("health/checks/port-listener/{port}", Access::Management, health::port_listener),
     get("health/checks/protocol-listener/{protocol}", Access::Management, health::protocol_listener),
     get("health/checks/virtual-hosts", Access::Management, health::virtual_hosts),
@@ -232,6 +234,9 @@ pub(crate) const ROUTES: &[Route] = &[
     put("leveret/users/{user}/tags", Access::Administrator, control::set_tags),
     put("leveret/vhosts/{vhost}", Access::Administrator, control::put_vhost),
     put("leveret/permissions/{vhost}/{user}", Access::Administrator, control::set_permissions),
+    put("leveret/topic-permissions/{vhost}/{user}", Access::Administrator, control::set_topic_permissions),
+    put("leveret/vhost-limits/{vhost}", Access::Administrator, object_limits::replace_of_vhost),
+    put("leveret/user-limits/{user}", Access::Administrator, object_limits::merge_of_user),
     put("leveret/authenticate", Access::Administrator, control::authenticate),
     put("leveret/connections/close", Access::Administrator, control::close_connections),
     get("leveret/queues/{vhost}/{queue}/peek", Access::Vhost, control::peek),

@@ -122,6 +122,8 @@ fn rights_are_those_of_the_table() {
             .replace("{user}", "mgmt")
             .replace("{exchange}", "amq.topic")
             .replace("{port}", "5672")
+            .replace("{within}", "1")
+            .replace("{unit}", "weeks")
             .replace("{protocol}", "amqp")
             .replace("{name}", "127.0.0.1:40002%20-%3E%20127.0.0.1:5672");
         let (_, expected) = cases.iter().find(|(access, _)| *access == route.access).unwrap();

@@ -14,8 +14,8 @@ use leveret_core::access::sasl::Mechanism;
 use leveret_core::admin::{
     Admin, AdminError, Alarm, AuthFailure, AuthenticatedUser, BindingView, BrokerStats, ChannelRef,
     ChannelView, ConnectionState, ConnectionView, ConnectionsOf, ConsumerView, DestinationKind,
-    DiskFreeLimit, ExchangeView, Listener, MemoryWatermark, NodeStatus, ObjectTotals, Peer, QueueView,
-    UserView, VhostView,
+    DiskFreeLimit, ExchangeView, Listener, ListenerCertificates, MemoryWatermark, NodeStatus, ObjectTotals,
+    Peer, QueueView, UserView, VhostView,
 };
 use leveret_core::arguments::Arguments;
 use leveret_core::definition::{BindingDefinition, BindingTarget};
@@ -30,6 +30,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::listener::ConnectionGate;
 use crate::seams::Shell;
+use crate::tls::listener_certificates;
 
 /// The broker as management sees it.
 pub struct BrokerAdmin {
@@ -300,6 +301,10 @@ impl Admin for BrokerAdmin {
             alarms: self.alarms(),
             totals,
         }
+    }
+
+    fn certificates(&self) -> Vec<ListenerCertificates> {
+        listener_certificates(&self.config, &self.listeners)
     }
 
     fn uptime_ms(&self) -> u64 {

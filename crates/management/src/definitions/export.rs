@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::values;
 use crate::arguments::{ArgumentStyle, arguments_json};
-use crate::{permissions, topic_permissions};
+use crate::permissions::Granted;
 
 /// Everything, or what is in one virtual host; `None` if there is no such virtual host. Exclusive queues and the
 /// predeclared exchanges are left out.
@@ -57,13 +57,10 @@ fn cluster(admin: &dyn Admin) -> Value {
     );
     let vhosts = sorted(admin.vhosts(), |vhost| vhost.name.clone());
     document.insert("vhosts".to_owned(), vhosts.iter().map(described).collect());
-    document.insert(
-        "permissions".to_owned(),
-        admin.permissions().iter().map(permissions::permission_json).collect(),
-    );
+    document.insert("permissions".to_owned(), admin.permissions().iter().map(Granted::json).collect());
     document.insert(
         "topic_permissions".to_owned(),
-        admin.topic_permissions().iter().map(topic_permissions::permission_json).collect(),
+        admin.topic_permissions().iter().map(Granted::json).collect(),
     );
     document.insert("global_parameters".to_owned(), kept.collect());
     contents(admin, None, &mut document);

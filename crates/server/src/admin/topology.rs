@@ -22,11 +22,12 @@ fn refused(error: BrokerError) -> AdminError {
     AdminError::Refused(error)
 }
 
-/// A name as AMQP's methods carry it.
-fn name(given: &str) -> Result<leveret_protocol::amqp::ShortString, AdminError> {
-    let short = short_string(given);
-    if short.as_str().len() < given.len() {
-        return Err(AdminError::BadRequest("a name has at most 255 bytes".to_owned()));
+/// A name as AMQP's methods carry it. RabbitMQ says this of queues' names and takes others, which no client can name.
+fn name(what: &str, given: &str) -> Result<leveret_protocol::amqp::ShortString, AdminError> {
+    let (short, length) = (short_string(given), given.len());
+    if short.as_str().len() < length {
+        let reason = format!("{what} should be less than 255 bytes, actually was {length}\n");
+        return Err(AdminError::BadRequest(reason));
     }
     Ok(short)
 }
@@ -75,8 +76,8 @@ impl TopologyAdmin for BrokerAdmin {
     ) -> Result<bool, AdminError> {
         let actor = self.actor(acting, vhost)?;
         let method = exchange::Declare {
-            exchange: name(&spec.name)?,
-            kind: name(&spec.exchange_type)?,
+            exchange: name("exchange", &spec.name)?,
+            kind: name("type", &spec.exchange_type)?,
             passive: false,
             durable: spec.durable,
             auto_delete: spec.auto_delete,
@@ -101,7 +102,7 @@ impl TopologyAdmin for BrokerAdmin {
         if !actor.vhost.topology.read(|topology| topology.exchange(given).is_some()) {
             return Err(AdminError::NotFound);
         }
-        let method = exchange::Delete { exchange: name(given)?, if_unused, nowait: false };
+        let method = exchange::Delete { exchange: name("exchange", given)?, if_unused, nowait: false };
         let position = self.broker.delete_exchange(&actor, &method).map_err(refused)?;
         self.wait_for(position)?;
         Ok(())
@@ -110,7 +111,7 @@ impl TopologyAdmin for BrokerAdmin {
     fn declare_queue(&self, acting: Acting<'_>, vhost: &str, spec: &QueueSpec) -> Result<bool, AdminError> {
         let actor = self.actor(acting, vhost)?;
         let method = queue::Declare {
-            queue: name(&spec.name)?,
+            queue: name("queue", &spec.name)?,
             passive: false,
             durable: spec.durable,
             exclusive: false,
@@ -162,15 +163,15 @@ impl TopologyAdmin for BrokerAdmin {
         let bound = match binding.destination_kind {
             DestinationKind::Queue => {
                 let queue = binding.destination.as_str().into();
-                let key = binding.routing_key.as_str();
-                self.broker.bind_queue(&actor, &queue, &binding.source, key, &arguments)
+                let key = name("routing_key", &binding.routing_key)?;
+                self.broker.bind_queue(&actor, &queue, &binding.source, key.as_str(), &arguments)
             }
             DestinationKind::Exchange => self.broker.bind_exchange(
                 &actor,
                 &exchange::Bind {
-                    destination: name(&binding.destination)?,
-                    source: name(&binding.source)?,
-                    routing_key: name(&binding.routing_key)?,
+                    destination: name("destination", &binding.destination)?,
+                    source: name("source", &binding.source)?,
+                    routing_key: name("routing_key", &binding.routing_key)?,
                     nowait: false,
                     arguments,
                 },
@@ -186,15 +187,15 @@ impl TopologyAdmin for BrokerAdmin {
         let unbound = match binding.destination_kind {
             DestinationKind::Queue => {
                 let queue = binding.destination.as_str().into();
-                let key = binding.routing_key.as_str();
-                self.broker.unbind_queue(&actor, &queue, &binding.source, key, &arguments)
+                let key = name("routing_key", &binding.routing_key)?;
+                self.broker.unbind_queue(&actor, &queue, &binding.source, key.as_str(), &arguments)
             }
             DestinationKind::Exchange => self.broker.unbind_exchange(
                 &actor,
                 &exchange::Unbind {
-                    destination: name(&binding.destination)?,
-                    source: name(&binding.source)?,
-                    routing_key: name(&binding.routing_key)?,
+                    destination: name("destination", &binding.destination)?,
+                    source: name("source", &binding.source)?,
+                    routing_key: name("routing_key", &binding.routing_key)?,
                     nowait: false,
                     arguments,
                 },
@@ -207,8 +208,8 @@ impl TopologyAdmin for BrokerAdmin {
     fn publish(&self, acting: Acting<'_>, vhost: &str, message: &NewMessage) -> Result<bool, AdminError> {
         let actor = self.actor(acting, vhost)?;
         // Both go on the wire later.
-        name(&message.exchange)?;
-        name(&message.routing_key)?;
+        name("exchange", &message.exchange)?;
+        name("routing_key", &message.routing_key)?;
         let properties = raw_properties(&message.properties)?;
         let publication = Publication {
             exchange: &message.exchange,

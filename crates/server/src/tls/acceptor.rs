@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_core::admin::{CertificateEnd, Listener, ListenerCertificates};
 use leveret_core::connection::TlsFacts;
 use parking_lot::Mutex;
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
@@ -13,11 +15,11 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::TlsError;
-use super::certificate::certificate_facts;
+use super::certificate::{certificate_end, certificate_facts};
 use super::ciphers::described;
-use super::files::Stamp;
+use super::files::{PemFile, Stamp};
 use super::settings::TlsSettings;
-use crate::config::{CertLogin, Config};
+use crate::config::{CertLogin, Config, TlsOptions};
 
 /// How often the files are looked at, while clients come.
 const FILES_INTERVAL: Duration = Duration::from_secs(1);
@@ -61,12 +63,7 @@ impl TlsAcceptor {
     /// # Errors
     /// [`TlsError`]: a setting or a file that cannot be used.
     pub fn https(config: &Config) -> Result<Arc<Self>, TlsError> {
-        let mut options = config.management_tls.clone();
-        if options.certfile.is_none() && options.keyfile.is_none() {
-            options.certfile.clone_from(&config.tls.certfile);
-            options.keyfile.clone_from(&config.tls.keyfile);
-        }
-        Self::new(config, TlsSettings::new("management.ssl", &options, &[b"http/1.1"])?)
+        Self::new(config, TlsSettings::new("management.ssl", &https_options(config), &[b"http/1.1"])?)
     }
 
     fn new(config: &Config, settings: TlsSettings) -> Result<Arc<Self>, TlsError> {
@@ -144,6 +141,44 @@ impl TlsAcceptor {
             Err(error) => tracing::error!("the TLS files have changed, the old ones stay in use: {error}"),
         }
     }
+}
+
+/// `management.ssl`, with the certificate of `ssl_options` where it has none of its own.
+fn https_options(config: &Config) -> TlsOptions {
+    let mut options = config.management_tls.clone();
+    if options.certfile.is_none() && options.keyfile.is_none() {
+        options.certfile.clone_from(&config.tls.certfile);
+        options.keyfile.clone_from(&config.tls.keyfile);
+    }
+    options
+}
+
+/// The certificates in the files of the listeners over TLS, as they are now. A file that cannot be read now has none.
+#[must_use]
+pub fn listener_certificates(config: &Config, listeners: &[Listener]) -> Vec<ListenerCertificates> {
+    let of = |listener: &Listener| {
+        let options = match listener.protocol {
+            "amqp/ssl" => config.tls.clone(),
+            "https" => https_options(config),
+            _ => return None,
+        };
+        let shown =
+            |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        Some(ListenerCertificates {
+            listener: listener.clone(),
+            certfile: shown(&options.certfile),
+            cacertfile: shown(&options.cacertfile),
+            certfile_ends: ends(options.certfile),
+            cacertfile_ends: ends(options.cacertfile),
+        })
+    };
+    listeners.iter().filter_map(of).collect()
+}
+
+fn ends(path: Option<PathBuf>) -> Vec<CertificateEnd> {
+    let file = path.map(|path| PemFile { key: String::new(), path });
+    let certificates = file.and_then(|file| file.certificates().ok()).unwrap_or_default();
+    certificates.iter().filter_map(certificate_end).collect()
 }
 
 fn tls_facts(connection: &ServerConnection, login: &CertLogin) -> TlsFacts {

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use leveret_core::admin::CertificateEnd;
 use leveret_core::connection::CertificateFacts;
 use rustls::pki_types::CertificateDer;
 use x509_parser::asn1_rs::{Any, Tag};
@@ -49,6 +50,13 @@ pub fn certificate_facts(certificate: &CertificateDer<'_>, login: &CertLogin) ->
         validity: format!("{} - {}", time(validity.not_before), time(validity.not_after)),
         login: login_name(&parsed, login).filter(|name| !name.is_empty()),
     })
+}
+
+/// When a certificate ends. `None` if it cannot be read.
+pub(super) fn certificate_end(certificate: &CertificateDer<'static>) -> Option<CertificateEnd> {
+    let end = parse(certificate)?.validity().not_after;
+    let text = time(end).replace('T', " ").replace('Z', "");
+    Some(CertificateEnd { at_s: end.timestamp(), text })
 }
 
 fn login_name(certificate: &X509Certificate<'_>, login: &CertLogin) -> Option<String> {

@@ -11,7 +11,7 @@ mod files;
 mod settings;
 mod verifier;
 
-pub use acceptor::{Secured, TlsAcceptor};
+pub use acceptor::{Secured, TlsAcceptor, listener_certificates};
 pub use certificate::certificate_facts;
 pub use settings::check_files;
 

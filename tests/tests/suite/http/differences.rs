@@ -22,9 +22,6 @@ pub(crate) const DIFFERENCES: &[(&str, Difference, &str)] = &[
     ("DELETE connections/nope", NOT_FOUND, "RabbitMQ's handler dies for callers who are no administrators"),
     ("GET channels/nope", NOT_FOUND, "RabbitMQ's handler dies for callers without the tag monitoring"),
     ("GET auth/attempts/{node}", NotBuilt, "attempts are not counted"),
-    ("GET health/checks/certificate-expiration/1/months", NotBuilt, "certificates are not looked at"),
-    ("GET health/checks/certificate-expiration/1/x", NotBuilt, "certificates are not looked at"),
-    ("GET health/checks/certificate-expiration/x/months", NotBuilt, "certificates are not looked at"),
     ("PUT cluster-name {\"name\":\"one\"}", NotBuilt, "the name is a setting"),
     ("GET operator-policies", NotBuilt, "operator policies"),
 ];

@@ -8,6 +8,7 @@
 mod differences;
 mod matrix;
 mod metrics;
+mod names;
 mod routes;
 mod world;
 
