@@ -57,6 +57,9 @@ const SWITCHES: &[Switch] = &[
     all("url", None, Takes::Text),
     all("username", None, Takes::Text),
     all("password", None, Takes::Text),
+    all("cacertfile", None, Takes::Text),
+    all("certfile", None, Takes::Text),
+    all("keyfile", None, Takes::Text),
     // Accepted for scripts that give them; nothing to do here.
     all("longnames", Some('l'), Takes::Switch),
     all("erlang-cookie", None, Takes::Text),
@@ -78,12 +81,17 @@ const SWITCHES: &[Switch] = &[
     of("idempotent", None, Takes::Switch, &["stop"]),
     of("if-empty", Some('e'), Takes::Switch, &["delete_queue", "list"]),
     of("if-unused", Some('u'), Takes::Switch, &["delete_queue"]),
-    of("unit", None, Takes::Text, &["status"]),
+    of("unit", None, Takes::Text, &["status", "check_certificate_expiration"]),
+    of("within", None, Takes::Number, &["check_certificate_expiration"]),
+    of("pid", Some('P'), Takes::Number, &["wait"]),
+    of("wait", None, Takes::Switch, &["shutdown"]),
+    of("no-wait", None, Takes::Switch, &["shutdown"]),
+    of("user", None, Takes::Text, &["list_user_limits"]),
     of("pre-hashed-password", None, Takes::Switch, &["add_user"]),
     of("description", None, Takes::Text, &["add_vhost"]),
     of("tags", None, Takes::Text, &["add_vhost"]),
     of("default-queue-type", None, Takes::Text, &["add_vhost"]),
-    of("global", None, Takes::Switch, &["close_all_connections"]),
+    of("global", None, Takes::Switch, &["close_all_connections", "list_vhost_limits", "list_user_limits"]),
     of("per-connection-delay", None, Takes::Number, &["close_all_connections"]),
     of("limit", None, Takes::Number, &["close_all_connections"]),
     of("format", None, Takes::Text, &["export_definitions", "import_definitions"]),
@@ -130,10 +138,16 @@ pub(crate) struct Place {
     pub(crate) username: String,
     /// Its password.
     pub(crate) password: String,
+    /// The authorities that an HTTP API over TLS is verified against, PEM; none is the system's.
+    pub(crate) cacertfile: Option<PathBuf>,
+    /// A certificate to show there, PEM.
+    pub(crate) certfile: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub(crate) keyfile: Option<PathBuf>,
 }
 
 /// What was asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) program: Program,
     pub(crate) command: String,
@@ -225,6 +239,9 @@ pub(crate) fn parse(program: Program, given: &[String]) -> Result<Options, (Stri
         url: text("url").filter(|url| !url.is_empty()),
         username: text("username").unwrap_or_default(),
         password: text("password").unwrap_or_default(),
+        cacertfile: text("cacertfile").map(PathBuf::from),
+        certfile: text("certfile").map(PathBuf::from),
+        keyfile: text("keyfile").map(PathBuf::from),
     };
     Ok(Options {
         program,
@@ -261,6 +278,9 @@ fn parser() -> Command {
             "url" => arg = arg.env("LEVERET_URL"),
             "username" => arg = arg.env("LEVERET_USERNAME").default_value("guest"),
             "password" => arg = arg.env("LEVERET_PASSWORD").hide_env_values(true).default_value("guest"),
+            "cacertfile" => arg = arg.env("LEVERET_CACERTFILE"),
+            "certfile" => arg = arg.env("LEVERET_CERTFILE"),
+            "keyfile" => arg = arg.env("LEVERET_KEYFILE"),
             _ => {}
         }
         match switch.takes {

@@ -1,4 +1,4 @@
-//! HTTP/1.1 over the control socket, or over TCP with a login: one request a connection.
+//! HTTP/1.1 over the control socket, or over TCP or TLS with a login: one request a connection.
 //!
 //! The socket is opened through a descriptor of its folder, since a socket's path ends at 107 bytes and a data
 //! folder's may be longer.
@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::args::{Place, Timeout};
 use crate::error::{EX_TIMEOUT, EX_UNAVAILABLE, Failure};
+use crate::tls::Tls;
 
 /// The longest answer, in bytes: some millions of queues.
 const ANSWER_BYTES: u64 = 4 << 30;
@@ -44,7 +45,7 @@ enum Target {
     /// The control socket of a data folder.
     Socket(PathBuf),
     /// A host and port, with what stands before every path, and the login's header.
-    Http { authority: String, prefix: String, authorization: String },
+    Http { authority: String, prefix: String, authorization: String, tls: Option<Tls> },
 }
 
 /// The broker.
@@ -57,20 +58,23 @@ impl Client {
     /// A broker at its place.
     ///
     /// # Errors
-    /// A URL that is none of HTTP.
+    /// A URL that is none of HTTP; files that TLS cannot be done with.
     pub(crate) fn new(place: &Place, timeout: Timeout) -> Result<Self, Failure> {
         let target = match &place.url {
             None => Target::Socket(place.data_dir.clone()),
             Some(url) => {
-                let rest = url.strip_prefix("http://").ok_or_else(|| not_http(url))?;
+                let plain = url.strip_prefix("http://").map(|rest| (rest, None, ":15672"));
+                let secured = || Some((url.strip_prefix("https://")?, Some(()), ":15671"));
+                let (rest, secured, usual) = plain.or_else(secured).ok_or_else(|| not_http(url))?;
                 let (authority, prefix) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
                 let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-                let port = if has_port(authority) { "" } else { ":15672" };
+                let port = if has_port(authority) { "" } else { usual };
                 let login = STANDARD.encode(format!("{}:{}", place.username, place.password));
                 Target::Http {
                     authority: format!("{authority}{port}"),
                     prefix: prefix.trim_end_matches('/').trim_end_matches("/api").to_owned(),
                     authorization: format!("Authorization: Basic {login}\r\n"),
+                    tls: secured.map(|()| Tls::new(place)).transpose()?,
                 }
             }
         };
@@ -111,7 +115,7 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let (host, prefix, authorization) = match &self.target {
             Target::Socket(_) => ("localhost", "", ""),
-            Target::Http { authority, prefix, authorization } => {
+            Target::Http { authority, prefix, authorization, .. } => {
                 (authority.as_str(), prefix.as_str(), authorization.as_str())
             }
         };
@@ -132,9 +136,16 @@ impl Client {
                 let stream = self.open(data_dir).map_err(|error| no_socket(data_dir, &error))?;
                 exchange(stream, request.as_bytes())
             }
-            Target::Http { authority, .. } => {
-                let stream = self.connect(authority).map_err(|error| no_host(authority, &error))?;
-                exchange(stream, request.as_bytes())
+            Target::Http { authority, tls, .. } => {
+                let no_host = |error: io::Error| no_host(authority, &error);
+                let stream = self.connect(authority).map_err(no_host)?;
+                match tls {
+                    None => exchange(stream, request.as_bytes()),
+                    Some(tls) => {
+                        let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
+                        exchange(tls.connect(host, stream).map_err(no_host)?, request.as_bytes())
+                    }
+                }
             }
         };
         answer.map_err(|error| match error.kind() {
@@ -177,7 +188,7 @@ fn has_port(authority: &str) -> bool {
 }
 
 fn not_http(url: &str) -> Failure {
-    Failure::unavailable(format!("{url} is not an address that begins with http://"))
+    Failure::unavailable(format!("{url} is not an address that begins with http:// or https://"))
 }
 
 fn no_socket(data_dir: &Path, error: &io::Error) -> Failure {
@@ -324,7 +335,9 @@ mod tests {
             ("http://u:p@h:1/api", Some(("h:1", ""))),
             ("http://h/prefix/api/", Some(("h:15672", "/prefix"))),
             ("http://[::1]", Some(("[::1]:15672", ""))),
-            ("https://h", None),
+            ("https://h/api", Some(("h:15671", ""))),
+            ("https://[::1]:1", Some(("[::1]:1", ""))),
+            ("ftp://h", None),
             ("h", None),
         ];
         for (url, expected) in cases {

@@ -14,6 +14,7 @@ mod pretty;
 mod program;
 mod status;
 mod term;
+mod tls;
 
 use std::process::ExitCode;
 

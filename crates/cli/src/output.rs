@@ -25,6 +25,8 @@ pub(crate) enum Outcome {
     Checked(String, Value),
     /// A text of several lines, or the value where JSON is asked for.
     Document(String, Value),
+    /// Lines as they are, whatever is asked for.
+    Text(String),
     /// Columns and rows.
     Rows(Rows),
 }
@@ -33,6 +35,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Rows {
     pub(crate) columns: Vec<(&'static str, Kind)>,
     pub(crate) rows: Box<dyn Iterator<Item = Row>>,
+    /// A table has a line of names above it.
+    pub(crate) headed: bool,
     /// What came at once, not item by item: without rows it shows as an empty line.
     pub(crate) at_once: bool,
 }
@@ -42,6 +46,7 @@ pub(crate) fn write_outcome(call: &Call<'_>, outcome: Outcome, out: &mut dyn Wri
     let options = call.options;
     let as_json = matches!(options.formatter, Some(Formatter::Json | Formatter::JsonStream));
     match outcome {
+        Outcome::Text(text) => out.write_all(text.as_bytes()),
         Outcome::Done if as_json => writeln!(out, "{}", json!({"node": call.node, "result": "ok"})),
         Outcome::Message(text) if as_json => writeln!(out, "{}", json!({"message": text})),
         Outcome::Remark(_, value) | Outcome::Checked(_, value) | Outcome::Document(_, value) if as_json => {
@@ -72,7 +77,7 @@ pub(crate) fn write_failure(options: Option<&Options>, failure: &Failure, err: &
 
 /// Writes rows. A table without rows has no header either, as rabbitmqctl's.
 fn write_rows(options: &Options, table: Rows, out: &mut dyn Write) -> io::Result<()> {
-    let Rows { columns, rows, at_once } = table;
+    let Rows { columns, rows, headed, at_once } = table;
     let mut out = io::BufWriter::new(out);
     let mut rows = rows.peekable();
     let formatter = options.formatter.unwrap_or(Formatter::Table);
@@ -81,7 +86,9 @@ fn write_rows(options: &Options, table: Rows, out: &mut dyn Write) -> io::Result
         return out.flush();
     }
     match formatter {
-        Formatter::Table => write_lines(options.headers, &columns, rows, &mut out, "\t", str::to_owned)?,
+        Formatter::Table => {
+            write_lines(options.headers && headed, &columns, rows, &mut out, "\t", str::to_owned)?
+        }
         Formatter::Csv => write_lines(options.headers, &columns, rows, &mut out, ",", quoted)?,
         Formatter::Json => write_json(&columns, rows, &mut out)?,
         Formatter::JsonStream => {

@@ -23,7 +23,8 @@ const ANSWERS: &[(&str, u16, &str)] = &[
             "vm_memory_calculation_strategy":"rss","vm_memory_high_watermark_setting":{"relative":0.6},
             "vm_memory_high_watermark_limit":15165908582,"file_descriptors":{"total_used":20,"total_limit":19903},
             "disk_free_limit":50000000,"disk_free":84792000000,"totals":{"connection_count":1,"queue_count":3,"virtual_host_count":1},
-            "listeners":[{"interface":"[::]","port":5672,"protocol":"amqp","purpose":"AMQP 0-9-1"}]}"#,
+            "listeners":[{"interface":"[::]","port":5672,"protocol":"amqp","purpose":"AMQP 0-9-1"},
+                         {"interface":"[::]","port":5671,"protocol":"amqp/ssl","purpose":"AMQP 0-9-1 over TLS"}]}"#,
     ),
     (
         "GET /api/leveret/queues/%2F/q/peek?count=2",
@@ -31,6 +32,14 @@ const ANSWERS: &[(&str, u16, &str)] = &[
         r#"[{"exchange":"","routing_key":"q","redelivered":false,"payload_bytes":4,"payload":"body","properties":{"delivery_mode":2}}]"#,
     ),
     ("PUT /api/leveret/stop", 200, "{}"),
+    ("GET /api/health/checks/certificate-expiration/2/weeks", 200, r#"{"status":"ok"}"#),
+    (
+        "GET /api/health/checks/certificate-expiration/4000/days",
+        503,
+        r#"{"status":"failed","reason":"Certificates expiring","expired":[{"node":"rabbit-1@localhost","port":5671,
+            "protocol":"amqp/ssl","interface":"127.0.0.1","certfile":"/c.pem","cacertfile":"/ca.pem",
+            "certfile_expires_on":["2036-11-18 17:07:00"],"cacertfile_expires_on":[]}]}"#,
+    ),
     ("PUT /api/leveret/vm_memory_high_watermark", 204, ""),
     ("PUT /api/leveret/disk_free_limit", 204, ""),
     ("PUT /api/leveret/users/u", 204, ""),
@@ -104,7 +113,7 @@ fn leveretctl_reading(data_dir: &Path, arguments: &[&str], input: &str) -> Outco
 fn status_has_rabbitmqctl_s_sections() {
     let folder = tempfile::tempdir().unwrap();
     let _asked = serve(folder.path());
-    let expected = "Runtime\n\nOS PID: 4294967295\nOS: Linux\nUptime (seconds): 267\nIs under maintenance?: false\nRabbitMQ version: 4.0.5\nLeveret version: 0.1.0\nNode name: rabbit@localhost\n\nPlugins\n\nEnabled plugin file: (none)\nEnabled plugins:\n\n\nData directory\n\nNode data directory: /data\n\nConfig files\n\n * /c.conf\n\nLog file(s)\n\n * <stdout>\n\nAlarms\n\nMemory alarm on node rabbit@localhost\n\nTags\n\n(none)\n\nMemory\n\nTotal memory used: 0.1223 gb\nCalculation strategy: rss\nMemory high watermark setting: 0.6 of available memory, computed to: 15.1659 gb\n\nFile Descriptors\n\nTotal: 20, limit: 19903\n\nFree Disk Space\n\nLow free disk space watermark: 0.05 gb\nFree disk space: 84.792 gb\n\nTotals\n\nConnection count: 1\nQueue count: 3\nVirtual host count: 1\n\nListeners\n\nInterface: [::], port: 5672, protocol: amqp, purpose: AMQP 0-9-1\n";
+    let expected = "Runtime\n\nOS PID: 4294967295\nOS: Linux\nUptime (seconds): 267\nIs under maintenance?: false\nRabbitMQ version: 4.0.5\nLeveret version: 0.1.0\nNode name: rabbit@localhost\n\nPlugins\n\nEnabled plugin file: (none)\nEnabled plugins:\n\n\nData directory\n\nNode data directory: /data\n\nConfig files\n\n * /c.conf\n\nLog file(s)\n\n * <stdout>\n\nAlarms\n\nMemory alarm on node rabbit@localhost\n\nTags\n\n(none)\n\nMemory\n\nTotal memory used: 0.1223 gb\nCalculation strategy: rss\nMemory high watermark setting: 0.6 of available memory, computed to: 15.1659 gb\n\nFile Descriptors\n\nTotal: 20, limit: 19903\n\nFree Disk Space\n\nLow free disk space watermark: 0.05 gb\nFree disk space: 84.792 gb\n\nTotals\n\nConnection count: 1\nQueue count: 3\nVirtual host count: 1\n\nListeners\n\nInterface: [::], port: 5672, protocol: amqp, purpose: AMQP 0-9-1\nInterface: [::], port: 5671, protocol: amqp/ssl, purpose: AMQP 0-9-1 over TLS\n";
     assert_eq!(leveretctl(folder.path(), &["status", "-q"]).stdout, expected);
     let banner = leveretctl(folder.path(), &["status"]).stdout;
     assert_eq!(banner, format!("Status of node rabbit@localhost ...\n[]\n{expected}"));
@@ -128,6 +137,74 @@ fn a_broker_that_is_not_there_is_said_to_be_so() {
         assert_eq!(outcome.code, code, "{arguments:?}: {}", outcome.stderr);
         assert_eq!(outcome.stderr.is_empty(), code == 0, "{arguments:?}");
     }
+}
+
+#[test]
+fn shutdown_tells_what_it_waits_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let _asked = serve(folder.path());
+    let place = "RabbitMQ node rabbit@localhost running at PID 4294967295";
+    let outcome = leveretctl(folder.path(), &["shutdown"]);
+    let expected = format!(
+        "Shutting down {place}\nWaiting for PID 4294967295 to terminate\n{place} successfully shut down\n"
+    );
+    assert_eq!((outcome.code, outcome.stdout), (0, expected));
+    assert_eq!(leveretctl(folder.path(), &["-q", "shutdown"]).stdout, "");
+    let outcome = leveretctl(folder.path(), &["shutdown", "--no-wait"]);
+    assert_eq!((outcome.code, outcome.stdout), (0, format!("Shutting down {place}\n")));
+}
+
+#[test]
+fn wait_goes_on_until_the_broker_of_a_process_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let _asked = serve(folder.path());
+    let pid = std::process::id();
+    let running = format!(
+        "Waiting for erlang distribution on node 'rabbit@localhost' while OS process '{pid}' is running\n\
+         Waiting for applications 'rabbit_and_plugins' to start on node 'rabbit@localhost'\n\
+         Applications 'rabbit_and_plugins' are running on node 'rabbit@localhost'\n"
+    );
+    let outcome = leveretctl(folder.path(), &["wait", "--pid", &pid.to_string()]);
+    assert_eq!((outcome.code, outcome.stdout), (0, running.clone()));
+    let file = folder.path().join("node.pid");
+    let path = file.display().to_string();
+    std::fs::write(&file, format!("{pid}\n")).unwrap();
+    let outcome = leveretctl(folder.path(), &["wait", &path]);
+    let appeared = format!("Waiting for pid file '{path}' to appear\npid is {pid}\n{running}");
+    assert_eq!((outcome.code, outcome.stdout), (0, appeared));
+    let outcome = leveretctl(folder.path(), &["wait", &path, "--formatter", "json"]);
+    let said: Vec<serde_json::Value> = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(said.len(), 5);
+    // One that a process left behind.
+    std::fs::write(&file, "4294967294").unwrap();
+    assert_eq!(leveretctl(folder.path(), &["wait", &path, "-t", "0", "-q"]).code, 75);
+    // A process without a broker is waited for no longer than it runs.
+    let empty = tempfile::tempdir().unwrap();
+    let outcome = leveretctl(empty.path(), &["wait", "--pid", "4294967294"]);
+    assert_eq!((outcome.code, outcome.stderr), (69, "Error:\nprocess_not_running\n".to_owned()));
+}
+
+#[test]
+fn certificates_that_end_are_shown_as_rabbitmq_s_tool_shows_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let _asked = serve(folder.path());
+    let check = |arguments: &[&str]| {
+        let all = [&["check_certificate_expiration", "-q"], arguments].concat();
+        leveretctl(folder.path(), &all)
+    };
+    let outcome = check(&["--within", "2"]);
+    assert_eq!(
+        (outcome.code, outcome.stdout.as_str()),
+        (0, "No certificates are expiring within 2 weeks.\n")
+    );
+    let outcome = check(&["--within", "4000", "--unit", "days"]);
+    let expected = "%{node: :\"rabbit-1@localhost\", port: 5671, protocol: :\"amqp/ssl\", interface: \"127.0.0.1\", \
+                    certfile: \"/c.pem\", cacertfile: \"/ca.pem\", certfile_expires_on: [\"2036-11-18 17:07:00\"], \
+                    cacertfile_expires_on: [], purpose: \"AMQP 0-9-1 over TLS\"}\n";
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (69, expected));
+    let outcome = check(&["--within", "4000", "--unit", "days", "--formatter", "json"]);
+    let value: serde_json::Value = serde_json::from_str(&outcome.stderr).unwrap();
+    assert_eq!((&value["result"], &value["expired"][0]["port"]), (&"error".into(), &5671.into()));
 }
 
 #[test]

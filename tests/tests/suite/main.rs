@@ -7,7 +7,6 @@
 )]
 
 mod arguments;
-mod backlog;
 mod crash;
 mod ctl;
 mod definitions;

@@ -123,16 +123,7 @@ pub(super) const COMMANDS: &[Command] = &[
         help: "Lists user permissions in a virtual host",
         is_list: true,
         banner: |call| vec![format!("Listing permissions for vhost \"{}\" ...", call.options.vhost)],
-        run: |call| of_vhost(call, "/api/permissions", &["user", "configure", "write", "read"]),
-        ..BASE
-    },
-    Command {
-        name: "list_topic_permissions",
-        usage: "[--vhost <vhost>] [--no-table-headers] [--timeout <timeout>]",
-        help: "Lists topic permissions in a virtual host",
-        is_list: true,
-        banner: |call| vec![format!("Listing topic permissions for vhost \"{}\" ...", call.options.vhost)],
-        run: |call| of_vhost(call, "/api/topic-permissions", &["user", "exchange", "write", "read"]),
+        run: |call| list_of_vhost(call, "/api/permissions", &["user", "configure", "write", "read"]),
         ..BASE
     },
     Command {
@@ -142,17 +133,7 @@ pub(super) const COMMANDS: &[Command] = &[
         words: (1, 1),
         is_list: true,
         banner: |call| vec![format!("Listing permissions for user \"{}\" ...", call.word(0))],
-        run: |call| of_user(call, "permissions", &["vhost", "configure", "write", "read"]),
-        ..BASE
-    },
-    Command {
-        name: "list_user_topic_permissions",
-        usage: "[--no-table-headers] <username>",
-        help: "Lists user topic permissions",
-        words: (1, 1),
-        is_list: true,
-        banner: |call| vec![format!("Listing topic permissions for user \"{}\" ...", call.word(0))],
-        run: |call| of_user(call, "topic-permissions", &["vhost", "exchange", "write", "read"]),
+        run: |call| list_of_user(call, "permissions", &["vhost", "configure", "write", "read"]),
         ..BASE
     },
     Command {
@@ -287,14 +268,17 @@ fn permission_path(call: &Call<'_>) -> String {
 }
 
 fn set_permissions(call: &Call<'_>) -> Result<Outcome, Failure> {
+    let [configure, write, read] = [1, 2, 3].map(|index| call.word(index));
+    grant(call, "permissions", &json!({"configure": configure, "write": write, "read": read}))
+}
+
+/// Grants the user who is named first a permission of this kind.
+pub(super) fn grant(call: &Call<'_>, kind: &str, body: &Value) -> Result<Outcome, Failure> {
     let (user, vhost) = (call.word(0), &call.options.vhost);
     if user.is_empty() {
         return Err(no_such_user(user));
     }
-    let [configure, write, read] = [1, 2, 3].map(|index| call.word(index));
-    let body = json!({"configure": configure, "write": write, "read": read});
-    let answer =
-        call.client.put(&format!("/api/leveret/permissions/{}/{}", encode(vhost), encode(user)), &body)?;
+    let answer = call.client.put(&format!("/api/leveret/{kind}/{}/{}", encode(vhost), encode(user)), body)?;
     match (answer.status, answer.body.get("error").and_then(Value::as_str)) {
         (400, Some("no_such_user")) => Err(no_such_user(user)),
         (400, Some("no_such_vhost")) => {
@@ -317,16 +301,33 @@ fn clear_permissions(call: &Call<'_>) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-fn of_vhost(call: &Call<'_>, path: &str, columns: &'static [&'static str]) -> Result<Outcome, Failure> {
+/// Fails if the virtual host of the command is not there.
+pub(super) fn expect_vhost(call: &Call<'_>) -> Result<(), Failure> {
     let vhost = &call.options.vhost;
-    if call.client.get(&format!("/api/vhosts/{}", encode(vhost)))?.is_none() {
-        return Err(Failure::plain(EX_DATA, format!("Virtual host '{vhost}' does not exist")));
+    match call.client.get(&format!("/api/vhosts/{}", encode(vhost)))? {
+        Some(_) => Ok(()),
+        None => Err(Failure::plain(EX_DATA, format!("Virtual host '{vhost}' does not exist"))),
     }
+}
+
+/// Permissions in the virtual host of the command.
+pub(super) fn list_of_vhost(
+    call: &Call<'_>,
+    path: &str,
+    columns: &'static [&'static str],
+) -> Result<Outcome, Failure> {
+    expect_vhost(call)?;
     let all = call.get(path)?;
+    let vhost = &call.options.vhost;
     Ok(permissions(items(&all, "").iter().filter(|item| text(item, "vhost") == vhost), columns))
 }
 
-fn of_user(call: &Call<'_>, what: &str, columns: &'static [&'static str]) -> Result<Outcome, Failure> {
+/// Permissions of the user who is named first.
+pub(super) fn list_of_user(
+    call: &Call<'_>,
+    what: &str,
+    columns: &'static [&'static str],
+) -> Result<Outcome, Failure> {
     let user = call.word(0);
     let found = call.client.get(&format!("/api/users/{}/{what}", encode(user)))?;
     let all =
@@ -340,5 +341,5 @@ fn permissions<'v>(items: impl Iterator<Item = &'v Value>, columns: &'static [&'
     };
     let rows: Vec<Row> = items.map(row).collect();
     let columns = columns.iter().map(|column| (*column, Kind::Plain)).collect();
-    Outcome::Rows(Rows { columns, rows: Box::new(rows.into_iter()), at_once: true })
+    Outcome::Rows(Rows { columns, rows: Box::new(rows.into_iter()), headed: true, at_once: true })
 }

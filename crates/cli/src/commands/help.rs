@@ -69,7 +69,8 @@ fn command_list(program: &Program) -> String {
     }
     text.push_str(
         "\nThe broker is asked over the control socket in its data folder (--data-dir, LEVERET_DATA_DIR), or over its \
-         HTTP API (--url, --username, --password; LEVERET_URL, LEVERET_USERNAME, LEVERET_PASSWORD).\n",
+         HTTP API (--url, --username, --password; LEVERET_URL, LEVERET_USERNAME, LEVERET_PASSWORD), which for an https \
+         address is verified by the authorities of --cacertfile or the system's (with --certfile and --keyfile to show).\n",
     );
     text + &format!("\nUse '{} help <command>' to learn more about a specific command", program.name)
 }

@@ -203,7 +203,7 @@ fn list(call: &Call<'_>) -> Result<Outcome, Failure> {
     // RabbitMQ's node sends the others item by item.
     let at_once = matches!(list.command, "list_users" | "list_vhosts");
     let heads = columns.iter().map(|column| (column.name, column.kind)).collect();
-    Ok(Outcome::Rows(Rows { columns: heads, rows: Box::new(rows(answer, columns)), at_once }))
+    Ok(Outcome::Rows(Rows { columns: heads, rows: Box::new(rows(answer, columns)), headed: true, at_once }))
 }
 
 fn rows(answer: Option<Value>, columns: Vec<&'static Column>) -> impl Iterator<Item = Vec<Value>> {

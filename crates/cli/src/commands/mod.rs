@@ -2,6 +2,7 @@
 
 mod access;
 mod application;
+mod certificates;
 mod checks;
 mod connections;
 mod definitions;
@@ -9,8 +10,13 @@ mod help;
 mod limits;
 mod lists;
 mod node;
+mod object_limits;
+mod parameters;
+mod process;
 mod queues;
+mod report;
 mod tools;
+mod topic_permissions;
 mod vhosts;
 
 use std::io::Write;
@@ -101,14 +107,20 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
     [
         access::COMMANDS,
         application::COMMANDS,
+        certificates::COMMANDS,
         checks::COMMANDS,
         connections::COMMANDS,
         definitions::COMMANDS,
         limits::COMMANDS,
         lists::COMMANDS,
         node::COMMANDS,
+        object_limits::COMMANDS,
+        parameters::COMMANDS,
+        process::COMMANDS,
         queues::COMMANDS,
+        report::COMMANDS,
         tools::COMMANDS,
+        topic_permissions::COMMANDS,
         vhosts::COMMANDS,
     ]
     .into_iter()

@@ -146,7 +146,7 @@ pub(super) struct NodeState {
     pub(super) name: String,
     pub(super) running: bool,
     /// The process id.
-    pid: u64,
+    pub(super) pid: u64,
 }
 
 impl NodeState {
@@ -180,7 +180,7 @@ fn stop(call: &Call<'_>) -> Result<Outcome, Failure> {
 }
 
 /// Waits until the process is gone. One in another namespace cannot be seen, and is not waited for.
-fn wait_for_end(pid: u64, timeout: Timeout) -> Result<(), Failure> {
+pub(super) fn wait_for_end(pid: u64, timeout: Timeout) -> Result<(), Failure> {
     let start = Instant::now();
     while is_running(pid) {
         if timeout.is_some_and(|timeout| start.elapsed() > timeout) {
@@ -192,7 +192,7 @@ fn wait_for_end(pid: u64, timeout: Timeout) -> Result<(), Failure> {
 }
 
 /// A process that has ended and that nobody has asked about is not running.
-fn is_running(pid: u64) -> bool {
+pub(super) fn is_running(pid: u64) -> bool {
     let stat =
         std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
@@ -229,7 +229,7 @@ fn list_feature_flags(call: &Call<'_>) -> Result<Outcome, Failure> {
         |flag: &Value| columns.iter().map(|column| flag.get(*column).cloned().unwrap_or_default()).collect();
     let rows: Vec<Vec<Value>> = items(&flags, "").iter().map(row).collect();
     let columns = columns.iter().map(|column| (*column, Kind::Plain)).collect();
-    Ok(Outcome::Rows(Rows { columns, rows: Box::new(rows.into_iter()), at_once: false }))
+    Ok(Outcome::Rows(Rows { columns, rows: Box::new(rows.into_iter()), headed: true, at_once: false }))
 }
 
 /// All there are can only be on already; one that is off belongs to what this broker has not.

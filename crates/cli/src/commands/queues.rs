@@ -115,5 +115,5 @@ fn get(call: &Call<'_>) -> Result<Outcome, Failure> {
     };
     let rows: Vec<Row> = items(&messages, "").iter().map(row).collect();
     let columns = columns.iter().map(|column| (*column, Kind::Plain)).collect();
-    Ok(Outcome::Rows(Rows { columns, rows: Box::new(rows.into_iter()), at_once: false }))
+    Ok(Outcome::Rows(Rows { columns, rows: Box::new(rows.into_iter()), headed: true, at_once: false }))
 }

@@ -1,7 +1,12 @@
 //! The HTTP API over TLS, and what it says of TLS connections.
 
-use std::io::{Read as _, Write as _};
+use std::{
+    io::{Read as _, Write as _},
+    path::Path,
+    process::Command,
+};
 
+use leveret_tests::binary;
 use serde_json::{Value, json};
 
 use super::*;
@@ -55,6 +60,76 @@ fn clients_certificates_are_verified_there_too() {
     assert!(ask(https, &house.trust().showing(&stranger), "/api/whoami").is_err(), "a stranger's");
     let (status, _) = ask(https, &house.good(), "/api/whoami").expect("with one");
     assert_eq!(status, 200);
+}
+
+/// Runs leveretctl against an HTTP API over TLS; gives its exit code and all that it said.
+fn list_users(url: &str, authority: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(binary::leveretctl());
+    command.args(["list_users", "-s", "--username", "guest", "--password", "guest", "--url", url]).args(more);
+    let output = command.arg("--cacertfile").arg(authority).output().expect("leveretctl");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn leveretctl_speaks_https_and_verifies_it() {
+    let (house, https) = start(|files| {
+        let own = files.server_lines("management.ssl") + &files.authority_line("management.ssl");
+        own + "management.ssl.fail_if_no_peer_cert = true\n"
+    });
+    let files = &house.files;
+    files.put("stranger.pem", &Authority::root("a stranger").chain_pem);
+    let client = house.authority.issue(&Request::client("good"));
+    files.put("client.pem", &client.chain_pem());
+    files.put("client.key", &client.key_pem);
+    let path = |name: &str| files.path(name).display().to_string();
+    let (certificate, key) = (path("client.pem"), path("client.key"));
+    let identity = ["--certfile", &certificate, "--keyfile", &key];
+    let (authority, url) = (files.path("ca.pem"), format!("https://localhost:{}", https.port()));
+    let expected = (Some(0), "guest\t[administrator]\n".to_owned());
+    assert_eq!(list_users(&url, &authority, &identity), expected);
+    assert_eq!(list_users(&format!("https://{https}"), &authority, &identity), expected);
+    let cases = [
+        (files.path("stranger.pem"), &identity[..], "UnknownIssuer"),
+        (files.path("none.pem"), &identity, "none.pem"),
+        (authority.clone(), &identity[..2], "are needed together"),
+        (authority, &[], ""),
+    ];
+    for (authority, more, problem) in cases {
+        let (code, said) = list_users(&url, &authority, more);
+        assert_eq!(code, Some(69), "{said}");
+        assert!(said.contains(problem), "{problem}: {said}");
+    }
+    // The certificate that AMQP shows is another's, and so is the one here.
+    files.put_server(&house.authority.issue(&Request::server(&["other.example"])));
+    let wrong_name = until("the new certificate", PATIENCE, || {
+        let (code, said) = list_users(&url, &files.path("ca.pem"), &identity);
+        (code != Some(0)).then_some(said)
+    });
+    assert!(wrong_name.contains("not valid for"), "{wrong_name}");
+}
+
+#[test]
+fn certificates_that_will_end_are_told() {
+    let (house, https) = start(|_| String::new());
+    let check = |within: &str| {
+        let mut command = Command::new(binary::leveretctl());
+        command.args(["check_certificate_expiration", "-q", "--unit", "years", "--within", within]);
+        let output = command.env("LEVERET_DATA_DIR", house.broker.data_dir()).output().expect("leveretctl");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    assert_eq!(check("2"), (Some(0), "No certificates are expiring within 2 years.\n".to_owned()));
+    let (code, said) = check("3000");
+    assert_eq!((code, said.lines().count()), (Some(69), 2), "{said}");
+    for part in [
+        format!("port: {}, protocol: :\"amqp/ssl\", interface: \"127.0.0.1\"", house.amqps.port()),
+        format!("port: {}, protocol: :https, interface: \"127.0.0.1\"", https.port()),
+        format!("certfile: \"{}\"", house.files.path("server.pem").display()),
+        "certfile_expires_on: [\"2096-01-01 00:00:00\"]".to_owned(),
+    ] {
+        assert!(said.contains(&part), "{part}: {said}");
+    }
 }
 
 /// The values that RabbitMQ 4.0.5 gave for the same handshakes.

@@ -4,6 +4,8 @@ mod app;
 mod clients;
 mod definitions;
 mod node;
+mod object_limits;
+mod parameters;
 mod queues;
 mod topology;
 mod usage;
@@ -21,6 +23,8 @@ pub(super) const ALL: &[Scenario] = &[
     ("node: limits", node::limits),
     ("node: other tools", node::other_tools),
     ("node: status", node::status),
+    ("node: certificates and process", node::certificates_and_process),
+    ("parameters", parameters::lists),
     ("queues: change", queues::change),
     ("queues: lists", queues::lists),
     ("topology", topology::lists),
@@ -28,7 +32,10 @@ pub(super) const ALL: &[Scenario] = &[
     ("usage: help", usage::help),
     ("usage: options", usage::options),
     ("users", users::users),
+    ("users: limits", object_limits::users),
     ("users: permissions", users::permissions),
+    ("users: topic permissions", users::topic_permissions),
+    ("vhosts: limits", object_limits::vhosts),
     ("vhosts", vhosts::vhosts),
     // The last: the node is gone after it.
     ("stop", app::stop),
@@ -41,10 +48,14 @@ pub(super) const ALSO_OVER_HTTP: &[Scenario] = &[
     ("definitions", definitions::definitions),
     ("node: checks", node::checks),
     ("node: limits", node::limits),
+    ("parameters", parameters::lists),
     ("queues: change", queues::change),
     ("queues: lists", queues::lists),
     ("topology", topology::lists),
     ("users", users::users),
+    ("users: limits", object_limits::users),
     ("users: permissions", users::permissions),
+    ("users: topic permissions", users::topic_permissions),
+    ("vhosts: limits", object_limits::vhosts),
     ("vhosts", vhosts::vhosts),
 ];

@@ -125,3 +125,23 @@ pub(super) fn other_tools(stage: &mut Stage) {
         stage.run(command);
     }
 }
+
+pub(super) fn certificates_and_process(stage: &mut Stage) {
+    for command in [
+        "rabbitmq-diagnostics check_certificate_expiration",
+        "rabbitmq-diagnostics check_certificate_expiration -q --within 1 --unit months",
+        "rabbitmq-diagnostics check_certificate_expiration -s --unit days",
+        "rabbitmq-diagnostics check_certificate_expiration --within 2 --unit years --formatter json",
+        "rabbitmq-diagnostics check_certificate_expiration --unit fortnights",
+        "rabbitmq-diagnostics check_certificate_expiration --within x",
+        "rabbitmqctl rotate_logs",
+        "rabbitmqctl wait",
+        "rabbitmqctl wait FOLDER/nosuch.pid --pid 1",
+        "rabbitmqctl -n NODE wait FOLDER/nosuch.pid -t 1",
+    ] {
+        stage.run(command);
+    }
+    // No process has this id.
+    stage.run("rabbitmqctl wait --pid 999999999");
+    stage.run_head("rabbitmqctl report", 5);
+}

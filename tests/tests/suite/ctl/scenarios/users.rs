@@ -116,3 +116,39 @@ pub(super) fn permissions(stage: &mut Stage) {
     }
     assert!(Client::login_with(stage.amqp(), &login).is_err(), "the permission is revoked");
 }
+
+pub(super) fn topic_permissions(stage: &mut Stage) {
+    for command in [
+        "rabbitmqctl add_user alice wonder",
+        "rabbitmqctl list_topic_permissions",
+        "rabbitmqctl list_user_topic_permissions alice",
+        "rabbitmqctl set_topic_permissions alice amq.topic ^a ^b",
+        "rabbitmqctl set_topic_permissions alice other .* ''",
+        "rabbitmqctl -q set_topic_permissions guest amq.topic .* .*",
+        "rabbitmqctl set_topic_permissions nosuch amq.topic ^a ^b",
+        "rabbitmqctl set_topic_permissions -p nosuch alice amq.topic ^a ^b",
+        "rabbitmqctl set_topic_permissions alice amq.topic '(' ^b",
+        "rabbitmqctl set_topic_permissions alice amq.topic ^a",
+        "rabbitmqctl list_topic_permissions -p nosuch",
+        "rabbitmqctl list_user_topic_permissions nosuch",
+    ] {
+        stage.run(command);
+    }
+    stage.run_sorted("rabbitmqctl list_topic_permissions", "user\t");
+    stage.run_sorted("rabbitmqctl list_topic_permissions --formatter json", "[");
+    stage.run_sorted("rabbitmqctl list_user_topic_permissions alice", "Listing");
+    stage.run_sorted("rabbitmqctl -s list_user_topic_permissions alice", "");
+    stage.run_sorted("rabbitmqctl list_user_topic_permissions alice --formatter json", "[");
+    for command in [
+        "rabbitmqctl clear_topic_permissions alice other",
+        "rabbitmqctl clear_topic_permissions alice other",
+        "rabbitmqctl list_user_topic_permissions alice",
+        "rabbitmqctl clear_topic_permissions alice",
+        "rabbitmqctl -q clear_topic_permissions guest",
+        "rabbitmqctl clear_topic_permissions nosuch",
+        "rabbitmqctl clear_topic_permissions -p nosuch alice",
+        "rabbitmqctl list_topic_permissions",
+    ] {
+        stage.run(command);
+    }
+}
