@@ -16,6 +16,7 @@ pub mod broker;
 pub mod chance;
 pub mod client;
 pub mod content_text;
+pub mod control_group;
 pub mod crash_disk;
 pub mod describe;
 pub mod golden;

@@ -10,10 +10,19 @@ use rustix::process::{Pid, Signal};
 /// When the process is gone.
 #[must_use]
 pub fn resident_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    kib.and_then(|kib| kib.parse::<u64>().ok()).expect("VmRSS in KiB") * 1024
+    status_bytes(pid, "VmRSS:").expect("a living process")
+}
+
+/// The same as far as no file is behind it, which the system cannot take back; `None` when the process is gone.
+#[must_use]
+pub fn anonymous_bytes(pid: u32) -> Option<u64> {
+    status_bytes(pid, "RssAnon:")
+}
+
+fn status_bytes(pid: u32, name: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 /// Open file descriptors.

@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     ("syscalls", syscalls),
     ("disk-full", disk_full),
     ("powercut", powercut),
+    ("backlog", backlog),
     ("suites", suites),
     ("ctl-cost", ctl_cost::measure),
     ("image", image),
@@ -127,6 +128,18 @@ fn programme(name: &str, lengths: &[(&str, &str)]) -> Result<Tally, Failure> {
 fn powercut() -> Result<Tally, Failure> {
     let lengths = [("LEVERET_POWERCUT_POINTS", POWER_CUTS), ("LEVERET_POWERCUT_CYCLES", DEFINITION_CYCLES)];
     programme("powercut::", &lengths)
+}
+
+/// Backlogs larger than the memory, and queues without number, at their full figures.
+fn backlog() -> Result<Tally, Failure> {
+    Broker::build()?;
+    let mut command =
+        cargo(&["test", "--package=leveret-tests", "--", "--test-threads=1", "--nocapture", "backlog::"]);
+    if std::env::var_os("LEVERET_BACKLOG_PERCENT").is_none() {
+        command.env("LEVERET_BACKLOG_PERCENT", "100");
+    }
+    let ended = run_reading(&mut command, PROGRAMME_LIMIT)?;
+    Ok(Tally::of_cargo(&ended).less_skipped(&ended))
 }
 
 fn suites() -> Result<Tally, Failure> {

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use leveret_engine::{Broker, Log};
-use leveret_storage::{DefinitionStore, Disk, StorageError};
+use leveret_storage::{DefinitionStore, Disk, Position, StorageError};
+use parking_lot::{Condvar, Mutex};
 
 use crate::clock::Clock;
 use crate::seams::Shell;
@@ -14,9 +15,55 @@ use crate::seams::Shell;
 /// Time between two looks for changes that the log has synced.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// What others ask of the thread.
+#[derive(Default)]
+struct Asked {
+    /// Checkpoint and export are to cover this position.
+    wanted: Position,
+    /// They do up to here.
+    kept: Position,
+    /// Why the last try came to nothing.
+    failed: Option<StorageError>,
+}
+
+struct Inner {
+    stop: AtomicBool,
+    asked: Mutex<Asked>,
+    answered: Condvar,
+}
+
+/// Has the definitions kept beside the log, from another thread.
+#[derive(Clone)]
+pub struct DefinitionKeeper {
+    inner: Arc<Inner>,
+    thread: thread::Thread,
+}
+
+impl DefinitionKeeper {
+    /// Waits until checkpoint and export cover the log up to `position`, which must be synced.
+    ///
+    /// # Errors
+    /// What kept them from being written.
+    pub fn keep(&self, position: Position) -> Result<(), StorageError> {
+        let mut asked = self.inner.asked.lock();
+        while asked.kept < position {
+            if self.inner.stop.load(Ordering::Acquire) {
+                return Err(StorageError::Poisoned);
+            }
+            asked.wanted = asked.wanted.max(position);
+            self.thread.unpark();
+            self.inner.answered.wait(&mut asked);
+            if let Some(error) = asked.failed.take() {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Feeds the checkpoint in log order with what is synced.
 pub struct DefinitionThread<D: Disk> {
-    stop: Arc<AtomicBool>,
+    inner: Arc<Inner>,
     thread: thread::JoinHandle<Result<DefinitionStore<D>, StorageError>>,
 }
 
@@ -31,19 +78,30 @@ impl<D: Disk + Send + 'static> DefinitionThread<D> {
         clock: Clock,
         failed: impl FnOnce(&StorageError) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let inner = Arc::new(Inner {
+            stop: AtomicBool::new(false),
+            asked: Mutex::default(),
+            answered: Condvar::new(),
+        });
+        let shared = Arc::clone(&inner);
         let thread = thread::Builder::new().name("definitions".to_owned()).spawn(move || {
-            while !stopped.load(Ordering::Acquire) {
+            while !shared.stop.load(Ordering::Acquire) {
                 if let Err(error) = feed(&mut store, &broker, clock) {
                     failed(&error);
                     return Err(error);
                 }
-                thread::park_timeout(LOOK_EVERY);
+                if !shared.answer(&mut store) {
+                    thread::park_timeout(LOOK_EVERY);
+                }
             }
             feed(&mut store, &broker, clock).map(|()| store)
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { inner, thread })
+    }
+
+    /// For who needs the definitions kept at once.
+    pub fn keeper(&self) -> DefinitionKeeper {
+        DefinitionKeeper { inner: Arc::clone(&self.inner), thread: self.thread.thread().clone() }
     }
 
     /// Takes what is left, writes the export and closes the checkpoint. The log must be synced before.
@@ -51,12 +109,47 @@ impl<D: Disk + Send + 'static> DefinitionThread<D> {
     /// # Errors
     /// What kept the checkpoint from being written.
     pub fn stop(self) -> Result<(), StorageError> {
-        self.stop.store(true, Ordering::Release);
+        self.inner.stop.store(true, Ordering::Release);
+        {
+            // Under the lock, or who is about to wait would miss it.
+            let _asked = self.inner.asked.lock();
+            self.inner.answered.notify_all();
+        }
         self.thread.thread().unpark();
         match self.thread.join() {
             Ok(store) => store?.close(),
             Err(_) => Ok(()),
         }
+    }
+}
+
+impl Inner {
+    /// Keeps what was asked for, if the store was fed that far. True if somebody still waits for more.
+    fn answer<D: Disk>(&self, store: &mut DefinitionStore<D>) -> bool {
+        let (wanted, kept) = {
+            let asked = self.asked.lock();
+            (asked.wanted, asked.kept)
+        };
+        if wanted <= kept {
+            return false;
+        }
+        let fed = store.definitions().position;
+        if fed < wanted {
+            // The record is synced, and on its way here.
+            thread::park_timeout(Duration::from_millis(1));
+            return true;
+        }
+        let result = store.export();
+        let mut asked = self.asked.lock();
+        match result {
+            Ok(()) => asked.kept = fed,
+            Err(error) => {
+                asked.wanted = asked.kept;
+                asked.failed = Some(error);
+            }
+        }
+        self.answered.notify_all();
+        false
     }
 }
 

@@ -27,8 +27,33 @@ struct Inner {
     /// Bytes gathered, and bytes being written.
     gathered: AtomicUsize,
     writing: AtomicUsize,
-    waiting: Mutex<Vec<(Position, TaskWaker)>>,
+    waiting: Mutex<Vec<(Position, Waiter)>>,
     stop: AtomicBool,
+}
+
+/// Who waits for a position to be synced.
+enum Waiter {
+    Task(TaskWaker),
+    Call(Box<dyn FnOnce() + Send>),
+}
+
+impl Waiter {
+    fn tell(self) {
+        match self {
+            Self::Task(waker) => waker.wake(),
+            Self::Call(call) => call(),
+        }
+    }
+}
+
+/// What the thread of a log asks and tells while it runs.
+pub struct Hooks {
+    /// Called once if the log can no longer be written: nothing is confirmed after that, and the process should end.
+    pub failed: Box<dyn FnOnce(&StorageError) + Send>,
+    /// Hears whether the disk is full.
+    pub full: Box<dyn Fn(bool) + Send>,
+    /// Called before each write; it may wait, and everyone waits with it.
+    pub hold: Box<dyn Fn() + Send>,
 }
 
 /// The log as connections share it.
@@ -42,16 +67,11 @@ pub struct LogThread<D: Disk> {
 }
 
 impl<D: Disk + Send + 'static> LogThread<D> {
-    /// Starts the thread. `failed` is called once if the log can no longer be written; nothing is confirmed
-    /// after that, and the process should end. `full` hears whether the disk is full.
+    /// Starts the thread under this name.
     ///
     /// # Errors
     /// If the thread cannot be started.
-    pub fn start(
-        mut writer: LogWriter<D>,
-        failed: impl FnOnce(&StorageError) + Send + 'static,
-        full: impl Fn(bool) + Send + 'static,
-    ) -> std::io::Result<Self> {
+    pub fn start(name: &str, mut writer: LogWriter<D>, hooks: Hooks) -> std::io::Result<Self> {
         let log = SharedLog(Arc::new(Inner {
             gather: Mutex::new(writer.gather()),
             appended: Condvar::new(),
@@ -62,12 +82,12 @@ impl<D: Disk + Send + 'static> LogThread<D> {
             stop: AtomicBool::new(false),
         }));
         let shared = log.clone();
-        let thread = thread::Builder::new().name("log".to_owned()).spawn(move || {
-            let result = shared.run(&mut writer, &full);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let result = shared.run(&mut writer, &hooks);
             match result {
                 Ok(()) => Ok(writer),
                 Err(error) => {
-                    failed(&error);
+                    (hooks.failed)(&error);
                     Err(error)
                 }
             }
@@ -119,13 +139,14 @@ impl SharedLog {
         self.0.stop.load(Ordering::Acquire)
     }
 
-    fn run<D: Disk>(&self, writer: &mut LogWriter<D>, full: &impl Fn(bool)) -> Result<(), StorageError> {
+    fn run<D: Disk>(&self, writer: &mut LogWriter<D>, hooks: &Hooks) -> Result<(), StorageError> {
         let _guard = EndsProcess;
         let mut batch = writer.gather();
         while self.collect(writer, &mut batch)? {
             #[cfg(feature = "planted-early-confirm")]
             thread::sleep(Duration::from_millis(20));
-            self.write(writer, &mut batch, full)?;
+            (hooks.hold)();
+            self.write(writer, &mut batch, &hooks.full)?;
             writer.tend().or_else(ignore_full)?;
         }
         Ok(())
@@ -159,7 +180,7 @@ impl SharedLog {
         &self,
         writer: &mut LogWriter<D>,
         batch: &mut Gather,
-        full: &impl Fn(bool),
+        full: &dyn Fn(bool),
     ) -> Result<(), StorageError> {
         let mut was_full = false;
         loop {
@@ -188,17 +209,39 @@ impl SharedLog {
     /// Moves the synced position and wakes who waited for it.
     fn publish(&self, synced: Position) {
         self.0.synced.store(synced.0, Ordering::Release);
-        let mut woken = Vec::new();
-        self.0.waiting.lock().retain(|(position, waker)| {
-            let waits = *position > synced;
-            if !waits {
-                woken.push(waker.clone());
+        let mut reached = Vec::new();
+        {
+            let mut waiting = self.0.waiting.lock();
+            let mut at = 0;
+            while let Some((position, _)) = waiting.get(at) {
+                if *position > synced {
+                    at += 1;
+                } else {
+                    reached.push(waiting.swap_remove(at));
+                }
             }
-            waits
-        });
-        for waker in woken {
-            waker.wake();
         }
+        for (_, waiter) in reached {
+            waiter.tell();
+        }
+    }
+
+    fn tell_when_synced(&self, position: Position, waiter: Waiter) {
+        {
+            // The thread moves the position before it takes this lock.
+            let mut waiting = self.0.waiting.lock();
+            if position > Position(self.0.synced.load(Ordering::Acquire)) {
+                waiting.push((position, waiter));
+                return;
+            }
+        }
+        waiter.tell();
+    }
+
+    /// Calls once everything up to `position` is synced: at once, or on the log's thread, which must not wait for
+    /// anything in it. Never if the log ends before.
+    pub fn call_when_synced(&self, position: Position, call: impl FnOnce() + Send + 'static) {
+        self.tell_when_synced(position, Waiter::Call(Box::new(call)));
     }
 }
 
@@ -239,14 +282,7 @@ impl Log for SharedLog {
     }
 
     fn wake_when_synced(&self, position: Position, waker: &TaskWaker) {
-        if position > self.synced() {
-            self.0.waiting.lock().push((position, waker.clone()));
-            // A sync that came between the look and the push woke nobody.
-            if position > self.synced() {
-                return;
-            }
-        }
-        waker.wake();
+        self.tell_when_synced(position, Waiter::Task(waker.clone()));
     }
 
     fn backlog_bytes(&self) -> usize {

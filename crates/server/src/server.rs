@@ -12,8 +12,8 @@ use leveret_engine::broker::Settings;
 use leveret_engine::{Broker, Log, Peer, Registry, Session};
 use leveret_protocol::constants::reply_code;
 use leveret_storage::{
-    DataDir, DefinitionCheckpoint, DefinitionStore, LogWriter, RealDisk, SledCheckpoint, StorageError,
-    StorageOptions,
+    DataDir, DefinitionCheckpoint, DefinitionStore, Durability, LogWriter, RealDisk, SledCheckpoint,
+    StorageError, StorageOptions,
 };
 use tokio::time::timeout;
 
@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::connection::ConnectionTask;
 use crate::definitions::DefinitionThread;
 use crate::listener::canonical;
-use crate::log::LogThread;
+use crate::log::{Hooks, LogThread};
 use crate::seams::{Shell, TaskWaker};
 use crate::timer::TimerThread;
 use crate::tls::TlsError;
@@ -85,7 +85,17 @@ impl Server {
     /// # Errors
     /// [`ServerError`]; nothing is served then.
     pub fn start(config: &Config, memory_limit: u64, clock: Clock) -> Result<Self, ServerError> {
-        let dir = DataDir::open(RealDisk, &config.data_dir, StorageOptions::default())?;
+        let options = StorageOptions {
+            slot_bytes: config.slot_bytes,
+            durability: config.durability,
+            ..StorageOptions::default()
+        };
+        let dir = DataDir::open(RealDisk, &config.data_dir, options)?;
+        if dir.durability() == Durability::Os {
+            tracing::warn!(
+                "leveret.durability = os: a confirm waits for the operating system only; a power cut may lose confirmed messages"
+            );
+        }
         let mut checkpoint: Box<dyn DefinitionCheckpoint> =
             Box::new(SledCheckpoint::new(dir.definitions_folder(), dir.log_id()));
         let access = Access::new(config.loopback_users.iter().map(|user| user.as_str().into()));
@@ -114,8 +124,13 @@ impl Server {
                 broker.set_log_full(full);
             }
         };
-        let log = LogThread::start(writer, |error| end_process("log", error), tell_full)
-            .map_err(ServerError::system("start the log's thread"))?;
+        let hooks = Hooks {
+            failed: Box::new(|error| end_process("log", error)),
+            full: Box::new(tell_full),
+            hold: Box::new(|| {}),
+        };
+        let log =
+            LogThread::start("log", writer, hooks).map_err(ServerError::system("start the log's thread"))?;
         let first_start = is_first_start(&booted);
         let broker = Arc::new(Broker::new(
             settings(config, memory_limit),

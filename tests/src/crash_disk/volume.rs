@@ -67,6 +67,15 @@ impl<'d> Volume<'d> {
         self.disk.with(self.number, |image| look(image))
     }
 
+    /// Makes everything durable that was written so far.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn sync(&self) {
+        let folder = File::open(self.path()).expect("a mounted volume");
+        rustix::fs::syncfs(folder).expect("a sync of the file system");
+    }
+
     /// Calls `watch` with the drive after each write that reaches it, until it says false. It must not touch the
     /// volume, which waits for it.
     pub fn watch(&self, watch: impl FnMut(&Image) -> bool + Send + 'static) {

@@ -7,6 +7,7 @@
 )]
 
 mod arguments;
+mod backlog;
 mod crash;
 mod ctl;
 mod definitions;

@@ -4,6 +4,7 @@
 
 use leveret_core::access::sasl::{Anonymous, UnknownMechanism};
 use leveret_core::admin::{DiskFreeLimit, MemoryWatermark};
+use leveret_storage::Durability;
 
 use super::values::{BindAddress, parse_size, parse_switch};
 use super::{Config, LogFormat, LogLevel, Secret};
@@ -102,6 +103,41 @@ pub(super) const KEYS: &[Key] = &[
         "Where everything durable lies. Also `--data-dir` and `LEVERET_DATA_DIR`.",
         |c, _, v| {
             c.data_dir = text("a folder", v)?.into();
+            Ok(())
+        },
+    ),
+    set(
+        "leveret.durability",
+        "fsync or os",
+        "fsync",
+        "What a publisher confirm waits for. `fsync`: the drive has the message. `os`: the operating system has it, as with \
+         RabbitMQ's classic queues; a power cut may then lose what was confirmed since the last checkpoint.",
+        |c, _, v| {
+            c.durability = match v {
+                "fsync" => Durability::Fsync,
+                "os" => Durability::Os,
+                _ => return Err(refuse(v, "fsync or os")),
+            };
+            Ok(())
+        },
+    ),
+    set(
+        "leveret.slot_size",
+        "a size from 1MiB to 64MiB",
+        "1/64 of the file system, 1MiB to 64MiB",
+        "The size of the log's files. It is fixed when the data folder is made; later values have no effect.",
+        |c, _, v| {
+            c.slot_bytes = Some(size(v, 1 << 20, 64 << 20)?);
+            Ok(())
+        },
+    ),
+    set(
+        "leveret.hot_window",
+        "a size such as 64MiB",
+        "1/8 of the memory limit, at most 64MiB",
+        "The memory that messages of all queues together may take, ready and unacked. What comes in beyond it stays on disk.",
+        |c, _, v| {
+            c.hot_window_bytes = Some(size(v, 0, u64::MAX)?);
             Ok(())
         },
     ),

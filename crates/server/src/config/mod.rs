@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use leveret_core::access::sasl::{Mechanism, SaslSettings};
 use leveret_core::admin::{DiskFreeLimit, MemoryWatermark};
 use leveret_core::limits;
+use leveret_storage::Durability;
 
 pub use args::Args;
 pub use docs::config_docs;
@@ -97,6 +98,12 @@ pub struct Config {
     pub http: Vec<BindAddress>,
     /// Where Prometheus scrapes.
     pub prometheus: Vec<BindAddress>,
+    /// What a confirm waits for.
+    pub durability: Durability,
+    /// The size of the log's files in a new data folder, in bytes; `None` follows the file system.
+    pub slot_bytes: Option<u64>,
+    /// The memory for messages, in bytes; `None` follows the memory limit.
+    pub hot_window_bytes: Option<u64>,
     /// Where the HTTP API listens for TLS. Empty: nowhere.
     pub https: Vec<BindAddress>,
     /// TLS for those.
@@ -151,6 +158,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("leveret-data"),
+            durability: Durability::default(),
+            slot_bytes: None,
+            hot_window_bytes: None,
             amqp: vec![BindAddress::Any(5_672)],
             amqps: Vec::new(),
             tls: TlsOptions::default(),

@@ -75,7 +75,8 @@ fn a_file_sets_everything() {
          default_user_tags.administrator = false\ndefault_user_tags.monitoring = true\n\
          default_permissions.read = ^a\nloopback_users.guest = false\nloopback_users.bob = true\n\
          log.console = true\nlog.console.level = warning\nlog.console.formatter = json\n\
-         leveret.product.name = Leveret\nleveret.product.version = 4.1.0\ncluster_name = c\n",
+         leveret.product.name = Leveret\nleveret.product.version = 4.1.0\ncluster_name = c\n\
+         leveret.durability = os\nleveret.slot_size = 2MiB\nleveret.hot_window = 10MB\n",
     )
     .unwrap();
     assert_eq!(notices, []);
@@ -94,6 +95,8 @@ fn a_file_sets_everything() {
     assert_eq!((config.log_level, config.log_format), (LogLevel::Warn, LogFormat::Json));
     assert_eq!((config.product_name.as_str(), config.product_version.as_str()), ("Leveret", "4.1.0"));
     assert_eq!(config.cluster_name.as_deref(), Some("c"));
+    assert_eq!(config.durability, Durability::Os);
+    assert_eq!((config.slot_bytes, config.hot_window_bytes), (Some(2 << 20), Some(10_000_000)));
 }
 
 #[test]
@@ -164,6 +167,7 @@ fn unusable_values_are_refused_with_what_is_allowed() {
         ("default_user =", "default_user: it is empty; a name is needed"),
         ("default_pass =", "default_pass: it is empty; a password is needed"),
         ("auth_backends.1 = ldap", "auth_backends.1: `ldap` cannot be used; allowed: internal"),
+        ("leveret.durability = maybe", "leveret.durability: `maybe` cannot be used; allowed: fsync or os"),
         (
             "leveret.product.version = four",
             "leveret.product.version: `four` cannot be used; allowed: three numbers such as 4.0.5",
@@ -187,6 +191,8 @@ fn the_defaults_in_the_table_are_the_defaults() {
             // Those whose default is described in words.
             Err(_) => assert!(
                 [
+                    "leveret.slot_size",
+                    "leveret.hot_window",
                     "management.tcp.ip",
                     "prometheus.tcp.ip",
                     "management.ssl.ip",

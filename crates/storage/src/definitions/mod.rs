@@ -185,9 +185,7 @@ impl<D: Disk> DefinitionStore<D> {
     /// # Errors
     /// As [`apply`](Self::apply).
     pub fn close(mut self) -> Result<(), StorageError> {
-        if self.exported != Some(self.state.position) {
-            self.export()?;
-        }
+        self.export()?;
         self.checkpoint.take().map_or(Ok(()), DefinitionCheckpoint::close)
     }
 
@@ -197,7 +195,14 @@ impl<D: Disk> DefinitionStore<D> {
         &self.state
     }
 
-    fn export(&mut self) -> Result<(), StorageError> {
+    /// Writes the export if the definitions moved since the last one.
+    ///
+    /// # Errors
+    /// `Full` or `Io`: the one before is still there.
+    pub fn export(&mut self) -> Result<(), StorageError> {
+        if self.exported == Some(self.state.position) {
+            return Ok(());
+        }
         export::write(&self.disk, &self.export_path, &self.log, &self.state)?;
         self.exported = Some(self.state.position);
         Ok(())

@@ -86,6 +86,10 @@ fn load_and_cut(
     let volume = Volume::make(disk, DRIVE_BYTES);
     let mut broker = Broker::start_with(options(&volume, binary));
     declare(broker.amqp());
+    if binary.is_some() {
+        // What lies there already is not what a build with a planted fault is to lose.
+        volume.sync();
+    }
     let load = Load::new(broker.amqp(), seed, &camera.events);
     let mut chance = Chance::new(seed);
     thread::scope(|scope| {
@@ -119,8 +123,13 @@ fn cut_at_write(volume: &Volume<'_>, camera: &Arc<Camera>, cut: Cut, nth: usize,
         }
         left > 0
     });
-    until("so many writes are made", PATIENCE, || (camera.count() > before || load.is_spent()).then_some(()));
+    let is_over = || camera.count() > before || load.is_spent();
+    until("so many writes are made", PATIENCE, || is_over().then_some(()));
     volume.unwatch();
+    // The load ended before so many writes.
+    if camera.count() == before {
+        volume.look(|image| camera.shoot(image, cut));
+    }
 }
 
 /// Starts a broker on what a cut left, in some cases cut again meanwhile, and reads it to its end.
@@ -133,7 +142,12 @@ fn recover(disk: &CrashDisk, binary: Option<&PathBuf>, point: Point, events: &Ev
         volume = Volume::of(disk, cut_recovery(&volume, binary, point.cut));
         verdict.cut_again = 1;
     }
-    let mut broker = Broker::start_with(options(&volume, binary));
+    let mut broker = Broker::prepare(options(&volume, binary));
+    broker.launch();
+    if broker.try_ready().is_err() {
+        verdict.refuse(&facts, broker.log());
+        return verdict;
+    }
     let found = drain(broker.amqp(), 1);
     verdict.judge(&facts, &found);
     broker.kill();
@@ -163,7 +177,10 @@ pub(super) fn cut_recovery(volume: &Volume<'_>, binary: Option<&PathBuf>, cut: C
         }
         left > 0
     });
-    let mut broker = Broker::start_with(options(volume, binary));
+    let mut broker = Broker::prepare(options(volume, binary));
+    broker.launch();
+    // Whether it is refused shows at the next start.
+    let _ = broker.try_ready();
     broker.kill();
     volume.unwatch();
     let shot = shot.lock().expect("no other thread panicked").take();

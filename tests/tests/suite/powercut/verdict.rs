@@ -23,6 +23,8 @@ pub(super) struct Verdict {
     pub(super) with_pending: usize,
     /// Cuts whose recovery was itself cut.
     pub(super) cut_again: usize,
+    /// Starts that were refused.
+    refused: usize,
     lost: usize,
     altered: usize,
     out_of_order: usize,
@@ -39,11 +41,18 @@ impl Verdict {
         self.violations() == 0
     }
 
-    pub(super) fn violations(&self) -> usize {
-        self.lost + self.altered + self.out_of_order + self.wrong_flags + self.torn
+    fn violations(&self) -> usize {
+        self.refused + self.lost + self.altered + self.out_of_order + self.wrong_flags + self.torn
     }
 
-    /// Confirmed messages that did not come.
+    /// The broker would not start: nothing that was confirmed can be had.
+    pub(super) fn refuse(&mut self, facts: &Facts, words: String) {
+        self.points += 1;
+        self.confirmed += facts.confirmed.len();
+        self.note(|v| &mut v.refused, || words);
+    }
+
+    /// Confirmed messages that did not come, from a broker that did start.
     pub(super) fn lost(&self) -> usize {
         self.lost
     }
@@ -53,6 +62,7 @@ impl Verdict {
         self.confirmed += other.confirmed;
         self.with_pending += other.with_pending;
         self.cut_again += other.cut_again;
+        self.refused += other.refused;
         self.lost += other.lost;
         self.altered += other.altered;
         self.out_of_order += other.out_of_order;
@@ -162,11 +172,12 @@ impl std::fmt::Display for Verdict {
         write!(
             f,
             "{} power cuts ({} with unflushed writes, {} cut again in their recovery), {} confirmed messages: \
-             {} lost, {} altered, {} out of order, {} wrong flags, {} torn; {} needless flags",
+             {} starts refused, {} lost, {} altered, {} out of order, {} wrong flags, {} torn; {} needless flags",
             self.points,
             self.with_pending,
             self.cut_again,
             self.confirmed,
+            self.refused,
             self.lost,
             self.altered,
             self.out_of_order,
