@@ -11,7 +11,8 @@
 //!    └──────────────────────────────────┘
 //! ```
 //!
-//! For a full disk one slot for each [`Purpose`] is held back; [`SlotPool::spare`] allocates them ahead.
+//! For a full disk one slot for each [`Purpose`] is held back, and a [`Reserve`]; [`SlotPool::spare`] allocates
+//! them ahead.
 //! Does not know what is in a slot, nor when it may be freed.
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::format::{BLOCK, LogId, SlotHeader};
+use crate::log::reserve::Reserve;
 use crate::log::slots::Slot;
 
 /// Slots that are written ahead in idle time.
@@ -39,6 +41,11 @@ pub(crate) enum Purpose {
 }
 
 const PURPOSES: usize = 2;
+
+/// Slots' worth of room for the run and the manifest of a checkpoint on a full disk, and its most bytes. A run of the
+/// largest tail takes some 24 MiB, and no more than half of what the tail itself takes.
+const RESERVE_SLOTS: u64 = 3;
+const RESERVE_BYTES: u64 = 32 << 20;
 
 /// Slots and bytes of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +72,7 @@ pub(crate) struct SlotPool<D: Disk> {
     /// Whether names and headers are made durable; not so for what may be lost.
     syncs: bool,
     poisoned: AtomicBool,
+    reserve: Reserve<D>,
     state: Mutex<State<D>>,
 }
 
@@ -87,7 +95,9 @@ impl<D: Disk> SlotPool<D> {
             last_incarnation: 0,
             last_number: 0,
         };
+        let reserve_bytes = (RESERVE_SLOTS * slot_bytes).min(RESERVE_BYTES);
         Self {
+            reserve: Reserve::new(disk.clone(), folder.clone(), reserve_bytes),
             disk,
             folder,
             log,
@@ -180,14 +190,18 @@ impl<D: Disk> SlotPool<D> {
     /// # Errors
     /// `Io`.
     pub(crate) fn spare(&self) -> Result<bool, StorageError> {
-        let missing = {
+        let (missing, is_enough) = {
             let state = self.state();
             let missing = state.reserved.iter().position(Option::is_none);
-            if missing.is_none() && state.free.len() >= SPARE_SLOTS {
-                return Ok(false);
-            }
-            missing
+            let is_enough = missing.is_none() && state.free.len() >= SPARE_SLOTS;
+            (missing, is_enough)
         };
+        if missing.is_none() && self.syncs && self.reserve.hold()? {
+            return Ok(true);
+        }
+        if is_enough {
+            return Ok(false);
+        }
         let slot = match self.allocate(self.slot_bytes) {
             Err(error) if error.is_full() => return Ok(false),
             allocated => allocated?,
@@ -199,6 +213,14 @@ impl<D: Disk> SlotPool<D> {
             _ => state.free.push(Arc::new(slot)),
         }
         Ok(true)
+    }
+
+    /// Gives the room back that was held for a checkpoint on a full disk. Says whether there was any.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn spend_reserve(&self) -> Result<bool, StorageError> {
+        self.reserve.spend()
     }
 
     /// Unlinks free slots that nobody reads until at most `most` are left, and those of an odd length first.

@@ -80,7 +80,8 @@ fn spare_slots_are_written_ahead_and_a_full_disk_leaves_one_for_each_purpose() {
     let pool = pool(&disk);
     while pool.spare().unwrap() {}
     assert_eq!((pool.usage().reserved, pool.usage().free), (2, SPARE_SLOTS));
-    disk.set_capacity(Some((SPARE_SLOTS as u64 + 2) * SLOT));
+    assert_eq!(files(&disk), SPARE_SLOTS + 3, "and room for a checkpoint");
+    disk.set_capacity(Some((SPARE_SLOTS as u64 + 5) * SLOT));
     for _ in 0..SPARE_SLOTS {
         pool.take(Purpose::Log, SLOT, 0).unwrap();
     }
@@ -93,9 +94,12 @@ fn spare_slots_are_written_ahead_and_a_full_disk_leaves_one_for_each_purpose() {
     drop(compacted);
     pool.free(freed);
     pool.take(Purpose::Log, SLOT, 0).expect("what compaction freed");
+    assert!(pool.spend_reserve().unwrap() && !pool.spend_reserve().unwrap());
+    assert_eq!(disk.space(Path::new(ROOT)).unwrap().available, 3 * SLOT, "a checkpoint's");
     disk.set_capacity(None);
     while pool.spare().unwrap() {}
     assert_eq!(pool.usage().reserved, 2, "held back again");
+    assert!(pool.spend_reserve().unwrap());
 }
 
 /// Every call of the disk fails once, in each way it can.
