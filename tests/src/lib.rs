@@ -15,6 +15,7 @@ pub mod binary;
 pub mod broker;
 pub mod chance;
 pub mod client;
+pub mod clock_shift;
 pub mod content_text;
 pub mod control_group;
 pub mod crash_disk;

@@ -45,6 +45,16 @@ pub fn raise_descriptors() {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("the hard limit");
 }
 
+/// Lets a process write no file beyond `bytes` from now on; what is longer already stays.
+///
+/// # Panics
+/// When the process is gone.
+pub fn limit_file_length(pid: u32, bytes: u64) {
+    use rustix::process::{Resource, Rlimit, prlimit};
+    let limit = Rlimit { current: Some(bytes), maximum: None };
+    prlimit(Some(pid_of(pid)), Resource::Fsize, limit).expect("a living process");
+}
+
 /// Sends SIGTERM.
 ///
 /// # Panics

@@ -8,6 +8,7 @@
 
 mod arguments;
 mod backlog;
+mod clock_jump;
 mod crash;
 mod ctl;
 mod definitions;
@@ -21,6 +22,7 @@ mod neighbour;
 mod permissions;
 mod powercut;
 mod pressure;
+mod redelivery;
 mod syscalls;
 mod tls;
 mod wrong_use;

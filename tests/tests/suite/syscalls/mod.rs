@@ -11,6 +11,7 @@
 
 mod model;
 mod script;
+mod short_writes;
 
 use std::{
     collections::BTreeMap,
@@ -216,7 +217,7 @@ impl Stage {
         broker.set_options(Options { starter: trace.injecting(point, fault), ..options() });
         broker.launch();
         let pid = broker.pid();
-        let status = self.play(&mut broker, &mut model);
+        let status = self.go(&mut broker, &mut model);
         let record = trace.of_ended(pid);
         let mut wrong = Vec::new();
         let end = if record.met() {
@@ -230,28 +231,38 @@ impl Stage {
         if point.is_sync() && !is_rebuilt(point) && record.syncs_after() > 0 {
             wrong.push(format!("{} syncs came after the failed one", record.syncs_after()));
         }
-        broker.set_options(options());
-        broker.launch();
-        match broker.try_ready() {
-            Ok(()) => wrong.extend(model.check(&mut broker.client()).expect("queues can be read")),
-            Err(status) => wrong.push(format!("the next start ended with {status}: {}", broker.log_tail())),
-        }
+        wrong.extend(start_again(&mut broker, &model));
         Outcome { end, wrong }
     }
 
-    /// Plays the stage as far as it goes; gives how the process ended.
-    fn play(&self, broker: &mut Broker, model: &mut Model) -> ExitStatus {
+    /// Waits for the start and plays the stage as far as it goes; gives how the process ended.
+    fn go(&self, broker: &mut Broker, model: &mut Model) -> ExitStatus {
         if broker.try_ready().is_err() {
             return broker.wait_exit();
         }
-        let played = Client::login(broker.amqp()).and_then(|client| play(client, model, self.rounds.clone()));
-        if played.is_err() {
-            let start = Instant::now();
-            while start.elapsed() < FAREWELL && broker.is_alive() {
-                pass(Duration::from_millis(5));
-            }
+        play_to_the_end(broker, model, self.rounds.clone())
+    }
+}
+
+/// Plays these rounds as far as they go and stops the broker, if it still runs; gives how the process ended.
+fn play_to_the_end(broker: &mut Broker, model: &mut Model, rounds: Range<u32>) -> ExitStatus {
+    let played = Client::login(broker.amqp()).and_then(|client| play(client, model, rounds));
+    if played.is_err() {
+        let start = Instant::now();
+        while start.elapsed() < FAREWELL && broker.is_alive() {
+            pass(Duration::from_millis(5));
         }
-        if broker.is_alive() { broker.stop() } else { broker.wait_exit() }
+    }
+    if broker.is_alive() { broker.stop() } else { broker.wait_exit() }
+}
+
+/// Starts the broker without a fault, reads all it has, and says what is wrong with that.
+fn start_again(broker: &mut Broker, model: &Model) -> Vec<String> {
+    broker.set_options(options());
+    broker.launch();
+    match broker.try_ready() {
+        Ok(()) => model.check(&mut broker.client()).expect("queues can be read"),
+        Err(status) => vec![format!("the next start ended with {status}: {}", broker.log_tail())],
     }
 }
 
