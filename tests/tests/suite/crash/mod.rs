@@ -37,6 +37,9 @@ const FEW_CYCLES: (u32, u64) = (4, 2_000);
 const CONFIRMS_A_CYCLE: u64 = 5_000;
 /// What publishers go on with beyond that: the load must not have ended at the moment of the kill.
 const BEYOND: u64 = 8_000;
+/// Small slots, so that a run goes through many checkpoints and reuses slots, and little memory, so that backlogs lie
+/// on disk.
+const CONFIG: &str = "leveret.slot_size = 1MiB\nleveret.hot_window = 4MiB\n";
 /// Cycles on one data folder.
 const BLOCK: u32 = 50;
 /// The kill comes within so many milliseconds after enough is confirmed.
@@ -81,7 +84,7 @@ fn range(text: &str) -> Option<RangeInclusive<u32>> {
 /// Runs these cycles on an empty folder, reads every queue to its end and closes the book. Gives the longest time
 /// from launch to service, too.
 fn run(binary: Option<PathBuf>, cycles: RangeInclusive<u32>, confirms: u64) -> (Report, Duration) {
-    let mut broker = Broker::start_with(Options { binary, ..Options::default() });
+    let mut broker = Broker::start_with(Options { binary, ..Options::config(CONFIG) });
     declare(broker.amqp());
     let load = Load::new(broker.amqp());
     let mut starts = Starts::default();

@@ -312,8 +312,10 @@ fn trace(broker: &Broker) -> Trace {
     Trace::new(broker.data_dir().with_file_name("trace"), broker.data_dir())
 }
 
+/// Small slots, so that the script goes through checkpoints, compaction and the reuse of slots, and little memory, so
+/// that bodies are read back from disk.
 fn options() -> Options {
-    Options::default()
+    Options::config("leveret.slot_size = 1MiB\nleveret.hot_window = 256KiB\n")
 }
 
 fn copy(from: &Path, to: &Path) {
