@@ -158,9 +158,8 @@ fn feed<D: Disk>(
     broker: &Broker<Shell>,
     clock: Clock,
 ) -> Result<(), StorageError> {
-    for record in broker.take_definition_records(broker.log.synced()) {
-        store.apply(record.position, record.revision, &record.changes)?;
-    }
+    let records = broker.take_definition_records(broker.log.synced());
+    store.apply_all(records.iter().map(|record| (record.position, record.revision, &*record.changes)))?;
     if let Err(error) = store.export_if_due(clock.now().0) {
         // The export before it is still there, and the log is the truth; a later look tries again.
         tracing::warn!("the definitions' export was not written: {error}");

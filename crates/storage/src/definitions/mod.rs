@@ -19,6 +19,10 @@ pub use self::sled::SledCheckpoint;
 
 /// The export is written at most this often, except at a clean stop.
 const EXPORT_EVERY_MS: u64 = 30_000;
+/// Changes are given to the checkpoint in portions of about this size, somewhat less than it writes between two syncs.
+const TOGETHER_BYTES: usize = 48 << 10;
+/// What it writes beside key and value, roughly.
+const CHANGE_OVERHEAD: usize = 64;
 
 /// A key with its new value, or without one when it is deleted.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);
@@ -164,6 +168,43 @@ impl<D: Disk> DefinitionStore<D> {
             Some(checkpoint) => checkpoint.apply(position, revision, changes),
             None => Ok(()),
         }
+    }
+
+    /// Adds records that are durable in the log, many of them at once: a hundred thousand declared queues are a few
+    /// hundred writes of the checkpoint, not as many as records. Of several changes of one key the last one counts.
+    ///
+    /// # Errors
+    /// `Checkpoint` or `Io`: the process must stop.
+    pub fn apply_all<'r>(
+        &mut self,
+        records: impl IntoIterator<Item = (Position, u64, &'r [Change])>,
+    ) -> Result<(), StorageError> {
+        let mut together: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
+        let mut bytes = 0;
+        for (position, revision, changes) in records {
+            assert!(position > self.state.position, "definitions go to the checkpoint in log order");
+            self.state.apply(position, revision, changes);
+            for (key, value) in changes {
+                bytes += key.len() + value.as_ref().map_or(0, Vec::len) + CHANGE_OVERHEAD;
+                together.insert(key, value.as_deref());
+            }
+            if bytes >= TOGETHER_BYTES {
+                self.keep(&mut together)?;
+                bytes = 0;
+            }
+        }
+        self.keep(&mut together)
+    }
+
+    /// Gives the checkpoint what leads it to the present state, whose position it covers then.
+    fn keep(&mut self, together: &mut BTreeMap<&[u8], Option<&[u8]>>) -> Result<(), StorageError> {
+        let together = std::mem::take(together);
+        let Some(checkpoint) = self.checkpoint.as_mut().filter(|_| !together.is_empty()) else {
+            return Ok(());
+        };
+        let owned = |(key, value): (&[u8], Option<&[u8]>)| (key.to_vec(), value.map(<[u8]>::to_vec));
+        let changes: Vec<Change> = together.into_iter().map(owned).collect();
+        checkpoint.apply(self.state.position, self.state.revision, &changes)
     }
 
     /// Writes the export if the definitions moved and the last one is old enough. Says whether it did.

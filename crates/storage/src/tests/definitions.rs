@@ -75,6 +75,59 @@ fn damage(folder: &Path, what: &str) {
     }
 }
 
+/// A checkpoint in memory that counts what it is given.
+#[derive(Clone, Default)]
+struct Counting(std::sync::Arc<std::sync::Mutex<(usize, Definitions)>>);
+
+impl DefinitionCheckpoint for Counting {
+    fn load(&mut self) -> Result<Option<Definitions>, StorageError> {
+        Ok(None)
+    }
+
+    fn apply(&mut self, position: Position, revision: u64, changes: &[Change]) -> Result<(), StorageError> {
+        let mut kept = self.0.lock().unwrap();
+        kept.0 += 1;
+        kept.1.apply(position, revision, changes);
+        Ok(())
+    }
+
+    fn reset(&mut self, definitions: &Definitions) -> Result<(), StorageError> {
+        *self.0.lock().unwrap() = (0, definitions.clone());
+        Ok(())
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn many_records_reach_the_checkpoint_in_few_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(RealDisk, folder.path(), small()).unwrap();
+    let counting = Counting::default();
+    let checkpoint = Box::new(counting.clone());
+    let nothing = Definitions::default();
+    let mut store = DefinitionStore::start(&dir, Some(checkpoint), &nothing, DefinitionsSource::New).unwrap();
+    // Each key is made, given another value, and every third one deleted again.
+    let records: Vec<Vec<Change>> = (0..3000)
+        .map(|n| match n % 3 {
+            0 => vec![put(&format!("key {}", n / 3), 100)],
+            1 => vec![put(&format!("key {}", n / 3), 50)],
+            _ if n % 9 == 2 => vec![(format!("key {}", n / 3).into_bytes(), None)],
+            _ => vec![put("the last", n)],
+        })
+        .collect();
+    let numbered = records.iter().zip(1..).map(|(changes, n)| (Position(n), n, &**changes));
+    store.apply_all(numbered.clone()).unwrap();
+    let mut expected = Definitions::default();
+    numbered.for_each(|(position, revision, changes)| expected.apply(position, revision, changes));
+    let (writes, kept) = &*counting.0.lock().unwrap();
+    assert_eq!(*kept, expected);
+    assert_eq!(*store.definitions(), expected);
+    assert!((2..=200).contains(writes), "{writes}");
+}
+
 #[test]
 fn whatever_is_lost_beside_the_log_the_definitions_are_the_same() {
     let cases: &[(&[&str], DefinitionsSource)] = &[
