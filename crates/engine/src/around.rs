@@ -2,6 +2,7 @@
 
 use leveret_core::ids::UnixMillis;
 
+use crate::cold::HotWindow;
 use crate::queue::QueueRef;
 use crate::seams::{Seams, Shared, Wake};
 use crate::timers::Timers;
@@ -22,6 +23,10 @@ pub struct Around<'a, S: Seams> {
     pub(crate) queue: &'a QueueRef<S>,
     /// The log.
     pub(crate) log: &'a S::Log,
+    /// The log of what is not logged.
+    pub(crate) spill: &'a S::Spill,
+    /// The memory for messages.
+    pub(crate) hot: &'a HotWindow,
     pub(crate) clock: &'a Clock,
     pub(crate) timers: &'a S::Lock<Timers<S>>,
 }

@@ -1,4 +1,4 @@
-//! A start: definitions first, then contents, then service.
+//! A start: definitions first, then the counts of messages, then service. No message is read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,23 +6,20 @@ use std::sync::Arc;
 use leveret_core::access::Access;
 use leveret_core::definition::{Definition, restore};
 use leveret_core::ids::QueueSeq;
-use leveret_core::limits::SMALL_BODY_BYTES;
-use leveret_core::message::{Body, Message, SharedBody};
 use leveret_core::parameters::Parameters;
-use leveret_core::queue::Keep;
+use leveret_core::queue::ColdCounts;
 use leveret_storage::{
-    DataDir, DefinitionCheckpoint, Definitions, Disk, MessageFlags, Recovered, RecoveredMessage,
-    RecoverySink, StorageError,
+    DataDir, DefinitionCheckpoint, Definitions, Disk, Recovered, RecoveredQueue, StorageError, open_store,
 };
 
-use crate::payload;
+use crate::cold::Damage;
 use crate::queue::QueueRef;
 use crate::seams::Seams;
 use crate::vhost::Vhost;
 
 /// What a start found.
 pub struct Booted<S: Seams> {
-    /// The virtual hosts with their queues and messages.
+    /// The virtual hosts with their queues, whose messages are all cold.
     pub vhosts: Vec<Arc<Vhost<S>>>,
     /// Users and permissions.
     pub access: Access,
@@ -43,72 +40,6 @@ pub enum BootError {
     /// A definition cannot be used. Starting without it could lose what hangs on it.
     #[error("definition {0}")]
     Definition(String),
-    /// A message of a queue is damaged.
-    #[error("queue {queue} has a damaged message in {file} at {offset}: {reason}")]
-    Damaged {
-        /// The queue's id.
-        queue: u64,
-        /// The file.
-        file: String,
-        /// Where in it.
-        offset: u64,
-        /// What is wrong.
-        reason: String,
-    },
-}
-
-struct Sink<S: Seams> {
-    access: Access,
-    parameters: Parameters,
-    vhosts: Vec<Arc<Vhost<S>>>,
-    queues: HashMap<u64, QueueRef<S>>,
-    problems: Vec<String>,
-}
-
-impl<S: Seams> RecoverySink for Sink<S> {
-    fn definitions(&mut self, definitions: &Definitions) {
-        let mut decoded = Vec::with_capacity(definitions.entries.len());
-        for (key, value) in &definitions.entries {
-            match Definition::decode(key, value) {
-                Ok(definition) => decoded.push(definition),
-                Err(error) => self.problems.push(error.to_string()),
-            }
-        }
-        let restored = restore(std::mem::take(&mut self.access), &decoded);
-        self.access = restored.access;
-        self.parameters = restored.parameters;
-        self.problems.extend(restored.problems);
-        for vhost in restored.vhosts.into_values() {
-            let vhost = Arc::new(Vhost::new(vhost));
-            self.queues.extend(vhost.queues().into_iter().map(|queue| (queue.id.0, queue)));
-            self.vhosts.push(vhost);
-        }
-    }
-
-    fn message(&mut self, message: RecoveredMessage) {
-        // A message of a queue that is no longer defined died with it.
-        let Some(queue) = self.queues.get(&message.queue) else { return };
-        let Some((parsed, body_at)) = payload::split(&message.payload) else {
-            self.problems.push(format!("of queue {} has a message that cannot be read", message.queue));
-            return;
-        };
-        let large;
-        let mut body = parsed.body;
-        if body.len() > SMALL_BODY_BYTES {
-            large = SharedBody::from(message.payload.slice(body_at..));
-            body = Body::Large(&large);
-        }
-        let restored = Message { body, ..parsed };
-        let keep = Keep {
-            logged: true,
-            redelivered: message.flags.contains(MessageFlags::SEEN),
-            annotated: message.flags.contains(payload::ANNOTATED),
-            level: u8::try_from(message.order_key).unwrap_or(u8::MAX),
-            deadline_ms: (message.deadline_ms != 0).then_some(message.deadline_ms),
-            delivery_count: u32::try_from(message.delivery_count).unwrap_or(u32::MAX),
-        };
-        queue.with(|cell| cell.restore(QueueSeq(message.seq), &restored, keep));
-    }
 }
 
 /// Recovers a data folder. The caller opens the log's writer with `Recovered::tail` before anything else.
@@ -120,41 +51,57 @@ pub fn boot<S: Seams, D: Disk>(
     checkpoint: Option<&mut dyn DefinitionCheckpoint>,
     access: Access,
 ) -> Result<(Booted<S>, Recovered<D>), BootError> {
-    let mut sink = Sink::<S> {
-        access,
-        parameters: Parameters::default(),
-        vhosts: Vec::new(),
-        queues: HashMap::new(),
-        problems: Vec::new(),
-    };
-    let recovered = leveret_storage::recover(dir, checkpoint, &mut sink)?;
-    if let Some(problem) = sink.problems.into_iter().next() {
-        return Err(BootError::Definition(problem));
-    }
-    if let Some(damaged) = recovered.quarantined.first() {
-        return Err(BootError::Damaged {
-            queue: damaged.queue,
-            file: damaged.file.display().to_string(),
-            offset: damaged.offset,
-            reason: damaged.reason.clone(),
-        });
-    }
+    let recovered = open_store(dir, checkpoint)?;
+    let mut booted = define::<S>(&recovered.definitions, access)?;
+    let queues: HashMap<u64, QueueRef<S>> =
+        booted.vhosts.iter().flat_map(|vhost| vhost.queues()).map(|queue| (queue.id.0, queue)).collect();
     for (id, found) in &recovered.queues {
-        if let Some(queue) = sink.queues.get(id) {
-            queue.with(|cell| cell.reserve_until(QueueSeq(found.last_seq + 1)));
+        // Messages of a queue that is no longer defined died with it.
+        if let Some(queue) = queues.get(id) {
+            let lines = lines(found);
+            queue.with(|cell| cell.restore(QueueSeq(found.last_seq), &lines));
         }
     }
-    let known = sink.queues.keys().copied().chain([recovered.last_queue]).max().unwrap_or_default();
-    let booted = Booted {
-        vhosts: sink.vhosts,
-        access: sink.access,
-        parameters: sink.parameters,
-        revision: recovered.definitions.revision,
-        // An id is never given again: those of queues that are gone are in the records of their deletion, which
-        // the log keeps as long as it keeps its slots.
-        next_queue: recovered.next_position.0.max(known + 1),
-    };
+    for damaged in &recovered.quarantined {
+        if let Some(queue) = queues.get(&damaged.queue) {
+            let (file, reason) = (damaged.file.clone(), damaged.reason.clone());
+            queue.stop_for(Damage { file, offset: damaged.offset, reason });
+        }
+    }
+    let known = queues.keys().copied().chain([recovered.last_queue]).max().unwrap_or_default();
+    // An id is never given again: those of queues that are gone are in the records of their deletion, which the log
+    // keeps as long as it keeps its slots.
+    booted.next_queue = recovered.next_position.0.max(known + 1);
     Ok((booted, recovered))
+}
+
+fn define<S: Seams>(definitions: &Definitions, access: Access) -> Result<Booted<S>, BootError> {
+    let mut decoded = Vec::with_capacity(definitions.entries.len());
+    for (key, value) in &definitions.entries {
+        let definition = Definition::decode(key, value);
+        decoded.push(definition.map_err(|error| BootError::Definition(error.to_string()))?);
+    }
+    let restored = restore(access, &decoded);
+    if let Some(problem) = restored.problems.into_iter().next() {
+        return Err(BootError::Definition(problem));
+    }
+    Ok(Booted {
+        vhosts: restored.vhosts.into_values().map(|vhost| Arc::new(Vhost::new(vhost))).collect(),
+        access: restored.access,
+        parameters: restored.parameters,
+        revision: definitions.revision,
+        next_queue: 0,
+    })
+}
+
+/// A queue's counts for each of its levels.
+fn lines(found: &RecoveredQueue) -> Vec<(u8, ColdCounts)> {
+    let line = |(order_key, counts): &(u64, leveret_storage::LineCount)| {
+        let level = u8::try_from(*order_key).unwrap_or(u8::MAX);
+        let (messages, body_bytes, timed) = (counts.messages, counts.body_bytes, counts.timed);
+        (level, ColdCounts { messages, body_bytes, timed })
+    };
+    found.lines.iter().map(line).collect()
 }
 
 /// Whether a start found nothing and nothing ever was: the first vhost and user are to be made. Who deleted all of

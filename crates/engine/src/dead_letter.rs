@@ -18,7 +18,7 @@ use leveret_core::message::{Body, Message};
 use leveret_core::queue::SeqRanges;
 use leveret_protocol::properties::PropertyView;
 use leveret_routing::{Publication, Routes};
-use leveret_storage::{BodyRef, GroupId, Payload};
+use leveret_storage::{BodyRef, GroupId, Payload, Position};
 
 use crate::around::Around;
 use crate::broker::Broker;
@@ -54,10 +54,14 @@ impl<S: Seams> Broker<S> {
         run: impl FnOnce(&mut QueueCell<S>, &Around<'_, S>) -> R,
     ) -> (R, bool) {
         let around = self.around(queue);
-        queue.with(|cell| {
+        let (result, errands, claimed) = queue.with(|cell| {
             let result = run(cell, &around);
-            (result, cell.claim_given_up())
-        })
+            (result, cell.errands(&around), cell.claim_given_up())
+        });
+        if let Some(errands) = errands {
+            self.run_errands(queue, errands);
+        }
+        (result, claimed)
     }
 
     /// Moves what a queue gave up, and what that makes other queues give up. The caller claimed it and holds no lock.
@@ -81,10 +85,11 @@ impl<S: Seams> Broker<S> {
     fn move_batch(&self, source: &QueueRef<S>, batch: &[GivenUp], work: &mut WorkList<S>) {
         let any_logged = batch.iter().any(|given_up| given_up.logged.is_some());
         let group = any_logged.then(|| self.log.append(|gather| gather.begin_group()));
-        let mut mover = Mover { broker: self, group, work, routes: Routes::new() };
+        let mut mover = Mover { broker: self, group, work, routes: Routes::new(), awaiting: Vec::new() };
         for given_up in batch {
             mover.send(source, given_up);
         }
+        let awaiting = mover.awaiting;
         let Some(group) = group else { return };
         source.with(|cell| {
             for reason in [Reason::Rejected, Reason::Expired, Reason::MaxLength, Reason::DeliveryLimit] {
@@ -94,7 +99,20 @@ impl<S: Seams> Broker<S> {
                 cell.log_settled(&self.log, Some(group), &settled, settle_reason(reason));
             }
         });
-        self.log.append(|gather| gather.commit_group(group));
+        let position = self.log.append(|gather| gather.commit_group(group));
+        work.extend(self.end_group(group, position, awaiting));
+    }
+
+    /// Tells queues with cold messages of a group that it is committed. The caller owes those that it gets
+    /// [`Broker::dead_letter`].
+    pub(crate) fn end_group(
+        &self,
+        group: GroupId,
+        position: Position,
+        mut queues: Vec<QueueRef<S>>,
+    ) -> Vec<QueueRef<S>> {
+        queues.retain(|queue| self.visit(queue, |cell, _| cell.end_group(group, position)).1);
+        queues
     }
 }
 
@@ -104,6 +122,8 @@ struct Mover<'a, S: Seams> {
     group: Option<GroupId>,
     work: &'a mut WorkList<S>,
     routes: Routes,
+    /// Queues that hear of the group's end.
+    awaiting: Vec<QueueRef<S>>,
 }
 
 impl<S: Seams> Mover<'_, S> {
@@ -159,6 +179,9 @@ impl<S: Seams> Mover<'_, S> {
                 self.broker.visit(&target, |cell, around| cell.publish(around, purpose, incoming));
             if claimed {
                 self.work.push_back(target.clone());
+            }
+            if published.awaits_group && !self.awaiting.contains(&target) {
+                self.awaiting.push(target.clone());
             }
             let goes_on = target.settings.overflow() == Overflow::RejectPublishDlx;
             if !published.refused.is_empty() && goes_on {

@@ -64,10 +64,13 @@ impl<S: Seams> QueueCell<S> {
                 take_turn(contents, around.queue, taker, (share, now_ms), &mut served)
             });
             let taken = ready - self.contents.totals().ready;
+            self.beyond.count_taken(taken);
             let count =
                 if handle.no_ack { &mut self.stats.delivered_no_ack } else { &mut self.stats.delivered };
             *count += taken;
             match turn {
+                // The next message is not in memory, or may not leave yet: the queue goes on when that has changed.
+                Turn::Over if self.contents.is_blocked() => break,
                 Turn::Over => self.consumers.end_turn(key),
                 Turn::Parked => self.consumers.park(key),
                 Turn::Gone => _ = self.consumers.remove(key),
@@ -128,7 +131,7 @@ fn take_turn<S: Seams>(
         {
             break;
         }
-        let Some(entry) = contents.take() else { break };
+        let Some(entry) = contents.take_to_deliver() else { break };
         let tag = deliveries.deliver(handle.origin, entry.seq(), handle.no_ack);
         served.redelivered += u64::from(entry.is_redelivered());
         let message = contents.message(&entry);

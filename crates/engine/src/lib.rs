@@ -11,6 +11,7 @@ pub mod around;
 pub mod boot;
 pub mod broker;
 pub mod cell;
+pub mod cold;
 mod dead_letter;
 mod deliver;
 pub mod outbox;
@@ -26,7 +27,8 @@ pub mod vhost;
 
 pub use around::Clock;
 pub use broker::Broker;
+pub use cold::{ColdStore, Damage, Fetch, Fetched, Part};
 pub use outbox::{Outbox, WriteQueue};
-pub use queue::{Queue, QueueRef};
+pub use queue::{Queue, QueueRef, WeakQueue};
 pub use seams::{Log, Registry, Seams, Shared, SharedRw, Wake};
 pub use session::{Flow, Peer, Session};

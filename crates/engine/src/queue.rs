@@ -3,13 +3,15 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
+use leveret_core::BrokerError;
 use leveret_core::arguments::QueueSettings;
 use leveret_core::ids::{ConnectionId, QueueId};
 use leveret_core::names::{QueueName, VhostName};
 
 use crate::cell::QueueCell;
+use crate::cold::Damage;
 use crate::seams::{Seams, Shared};
 
 /// A queue's fixed properties and its cell.
@@ -33,6 +35,7 @@ pub struct Queue<S: Seams> {
     /// The connection that alone may use it.
     pub owner: Option<ConnectionId>,
     alive: AtomicBool,
+    damage: OnceLock<Damage>,
     cell: S::Lock<QueueCell<S>>,
 }
 
@@ -74,6 +77,7 @@ impl<S: Seams> QueueRef<S> {
             auto_delete: new.auto_delete,
             owner: new.owner,
             alive: AtomicBool::new(true),
+            damage: OnceLock::new(),
         }))
     }
 
@@ -83,14 +87,41 @@ impl<S: Seams> QueueRef<S> {
     }
 
     /// The queue for those who must not keep it.
-    pub(crate) fn downgrade(&self) -> WeakQueue<S> {
+    #[must_use]
+    pub fn downgrade(&self) -> WeakQueue<S> {
         WeakQueue(Arc::downgrade(&self.0))
     }
 
-    /// False once it is deleted.
+    /// False once it is deleted or stopped: what was remembered of it no longer holds.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.0.alive.load(Ordering::Acquire)
+    }
+
+    /// Why it is stopped, if it is: one of its messages cannot be read.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Damage> {
+        self.0.damage.get()
+    }
+
+    /// Refuses whoever wants to use a stopped queue.
+    ///
+    /// # Errors
+    /// 541 with file and offset.
+    pub(crate) fn check_whole(&self) -> Result<(), BrokerError> {
+        match self.damage() {
+            None => Ok(()),
+            Some(damage) => {
+                let text = format!("queue '{}' in vhost '{}' is stopped: {damage}", self.name, self.vhost);
+                Err(BrokerError::internal(text))
+            }
+        }
+    }
+
+    /// Stops it; the first damage is the one that is shown.
+    pub(crate) fn stop_for(&self, damage: Damage) {
+        _ = self.0.damage.set(damage);
+        self.0.alive.store(false, Ordering::Release);
     }
 
     /// Marks it deleted for caches that still hold it.
@@ -100,10 +131,18 @@ impl<S: Seams> QueueRef<S> {
 }
 
 /// A queue, if it is still there.
-pub(crate) struct WeakQueue<S: Seams>(Weak<Queue<S>>);
+pub struct WeakQueue<S: Seams>(Weak<Queue<S>>);
+
+impl<S: Seams> Clone for WeakQueue<S> {
+    fn clone(&self) -> Self {
+        Self(Weak::clone(&self.0))
+    }
+}
 
 impl<S: Seams> WeakQueue<S> {
-    pub(crate) fn upgrade(&self) -> Option<QueueRef<S>> {
+    /// The queue.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<QueueRef<S>> {
         self.0.upgrade().map(QueueRef)
     }
 }

@@ -219,6 +219,7 @@ impl<S: Seams> RouteCache<S> {
             let queues = scratch.queues().iter().filter_map(|key| vhost.queue_by_id((*key).into())).collect();
             Ok::<(Vec<_>, bool), BrokerError>((queues, topology.reads_headers(scratch.passed())))
         })?;
+        queues.iter().try_for_each(QueueRef::check_whole)?;
         // The default exchange's routes stand and fall with their queue alone.
         let passed = if is_default { Vec::new() } else { scratch.passed().to_vec() };
         let may_change_unseen = is_default && queues.is_empty();

@@ -5,6 +5,8 @@ use std::hash::Hash;
 
 use leveret_storage::{Gather, Position};
 
+use crate::cold::ColdStore;
+
 /// A value reached by closures, one at a time. Clones reach the same value.
 pub trait Shared<T>: Clone + Send + Sync + 'static {
     /// Wraps a value.
@@ -94,4 +96,8 @@ pub trait Seams: Sized + Send + Sync + 'static {
     type Waker: Wake;
     /// The log.
     type Log: Log<Waker = Self::Waker>;
+    /// A log that is never synced and is empty after a start, for what is not logged and does not fit into memory.
+    type Spill: Log<Waker = Self::Waker>;
+    /// Reads what is not in memory.
+    type Store: ColdStore<Self>;
 }

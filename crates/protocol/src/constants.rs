@@ -53,6 +53,8 @@ pub mod basic_method_id {
     pub const RETURN: u16 = 50;
     /// `basic.deliver` (1.8.3.9).
     pub const DELIVER: u16 = 60;
+    /// `basic.get` (1.8.3.10).
+    pub const GET: u16 = 70;
     /// `basic.get-ok` (1.8.3.11).
     pub const GET_OK: u16 = 71;
     /// `basic.ack` (1.8.3.13); RabbitMQ sends it to publishers too.

@@ -105,7 +105,7 @@ impl ConnectionTask {
                 ready = self.transport.ready(interest) => {
                     if ready?.is_readable() && wants_input { self.read()? } else { Flow::Go }
                 }
-                () = self.waker.woken() => self.session.woken(self.clock.now()),
+                () = self.waker.woken() => self.woken(),
                 () = &mut timer, if deadline.is_some() => self.session.tick(self.clock.now()),
             };
             if flow != Flow::Go {
@@ -113,6 +113,14 @@ impl ConnectionTask {
             }
             // A busy connection must not starve those that it has just woken.
             tokio::task::yield_now().await;
+        }
+    }
+
+    fn woken(&mut self) -> Flow {
+        let now = self.clock.now();
+        match self.session.woken(now) {
+            Flow::Go => self.session.resume(&mut self.input, now),
+            flow => flow,
         }
     }
 

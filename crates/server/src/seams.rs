@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::log::SharedLog;
+use crate::reader::Reader;
 
 /// The engine in this process.
 pub struct Shell;
@@ -22,6 +23,8 @@ impl Seams for Shell {
         ConcurrentMap<K, V>;
     type Waker = TaskWaker;
     type Log = SharedLog;
+    type Spill = SharedLog;
+    type Store = Reader;
 }
 
 /// A value behind a mutex.

@@ -8,7 +8,7 @@ use leveret_core::access::{Access, PasswordHash, Permission, User};
 use leveret_core::connection::{Announcement, TlsFacts, Tuning};
 use leveret_core::definition::{Definition, VhostDefinition};
 use leveret_engine::boot::{BootError, boot, is_first_start};
-use leveret_engine::broker::Settings;
+use leveret_engine::broker::{Cold, Settings};
 use leveret_engine::{Broker, Log, Peer, Registry, Session};
 use leveret_protocol::constants::reply_code;
 use leveret_storage::{
@@ -23,6 +23,7 @@ use crate::connection::ConnectionTask;
 use crate::definitions::DefinitionThread;
 use crate::listener::canonical;
 use crate::log::{Hooks, LogThread};
+use crate::reader::{Reader, Spill};
 use crate::seams::{Shell, TaskWaker};
 use crate::timer::TimerThread;
 use crate::tls::TlsError;
@@ -131,11 +132,15 @@ impl Server {
         };
         let log =
             LogThread::start("log", writer, hooks).map_err(ServerError::system("start the log's thread"))?;
+        let spill = Spill::start().map_err(ServerError::system("start the spill's thread"))?;
+        let reader = Reader::start(recovered.store, log.log(), &spill)
+            .map_err(ServerError::system("start the reading thread"))?;
         let first_start = is_first_start(&booted);
         let broker = Arc::new(Broker::new(
             settings(config, memory_limit),
             booted,
             log.log(),
+            Cold { spill: spill.log(), store: reader.clone() },
             entropy()?,
             leveret_engine::Clock {
                 steady: Box::new(move || clock.steady()),
@@ -144,6 +149,7 @@ impl Server {
         ));
         // Nobody else sets it.
         _ = full.set(Arc::downgrade(&broker));
+        reader.serve(&broker);
         if first_start {
             let defaults = defaults(config)?;
             let position =

@@ -3,9 +3,13 @@
 //! Ready messages wait in the order of `ready`. Messages that are out with a consumer wait in `unacked` for their
 //! settlement. What leaves to be dead-lettered is an [`Entry`] in its taker's hands; its bytes stay here until
 //! [`Contents::discard`].
+//!
+//! Messages may be *cold*: counted here, with their bytes in a log. [`Contents::want`] says what is to be loaded,
+//! [`Contents::load`] takes it in; until then a queue whose next message is cold has none to give.
 
 use super::entry::{Entry, Keep};
 use super::length_limit::LengthLimit;
+use super::line::ColdCounts;
 use super::planted::{Plant, is_planted};
 use super::ready::Ready;
 use super::seq_ranges::SeqRanges;
@@ -14,6 +18,9 @@ use super::unacked::Unacked;
 use crate::arguments::{QueueSettings, QueueType};
 use crate::ids::QueueSeq;
 use crate::message::Message;
+
+/// What a message takes in memory beside its bytes: its entry, and its share of what holds entries.
+const ENTRY_BYTES: u64 = 64;
 
 /// Sums over a queue's messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +46,15 @@ pub enum Requeued {
     Unknown,
 }
 
+/// What is to be loaded: messages of a level from this number on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The level.
+    pub level: u8,
+    /// The number to begin with.
+    pub first: QueueSeq,
+}
+
 /// The messages of one queue.
 #[derive(Debug, Default)]
 pub struct Contents {
@@ -49,6 +65,10 @@ pub struct Contents {
     totals: Totals,
     /// How many ready messages have a deadline.
     timed: u64,
+    /// How many ready messages are not in memory.
+    cold: u64,
+    /// How many ready messages in memory may not leave yet.
+    unexposed: u64,
     /// None for a queue whose arguments limit nothing: it pays nothing for them.
     rules: Option<Box<Rules>>,
 }
@@ -127,6 +147,110 @@ impl Contents {
         seq
     }
 
+    /// Appends a message whose bytes stay in the log, and gives it the next number.
+    pub fn enqueue_cold(&mut self, level: u8, body_len: u64, is_timed: bool) -> QueueSeq {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.push_cold(level, (seq, seq), ColdCounts::one(body_len, is_timed));
+        QueueSeq(seq)
+    }
+
+    /// Whether what comes in at that level can only be cold, since it goes behind cold messages.
+    #[inline]
+    #[must_use]
+    pub fn goes_cold(&self, level: u8) -> bool {
+        self.cold > 0 && self.ready.goes_cold(level)
+    }
+
+    /// Whether the ready message of that number and level is cold.
+    #[inline]
+    #[must_use]
+    pub fn holds_cold(&self, level: u8, seq: QueueSeq) -> bool {
+        self.cold > 0 && self.ready.holds_cold(level, seq.0)
+    }
+
+    /// Puts a level's messages back that the log kept, none of which is read yet. Their numbers are below
+    /// [`Contents::next_seq`]; for a queue that was just made.
+    pub fn restore_cold(&mut self, level: u8, counts: ColdCounts) {
+        if counts.messages > 0 && self.next_seq > 0 {
+            self.push_cold(level, (0, self.next_seq - 1), counts);
+        }
+    }
+
+    fn push_cold(&mut self, level: u8, (first, last): (u64, u64), counts: ColdCounts) {
+        self.ready.push_cold(level, first, last, counts);
+        self.cold += counts.messages;
+        self.count(counts);
+    }
+
+    fn count(&mut self, counts: ColdCounts) {
+        self.totals.ready += counts.messages;
+        self.totals.ready_bytes += counts.body_bytes;
+        self.timed += counts.timed;
+    }
+
+    fn uncount(&mut self, counts: ColdCounts) {
+        self.totals.ready -= counts.messages;
+        self.totals.ready_bytes -= counts.body_bytes;
+        self.timed -= counts.timed;
+    }
+
+    /// How many ready messages are not in memory.
+    #[must_use]
+    pub fn cold(&self) -> u64 {
+        self.cold
+    }
+
+    /// What to load so that the next `messages` can be taken one after another; None if they can, or all there are.
+    #[must_use]
+    pub fn want(&self, messages: usize) -> Option<Want> {
+        if self.cold == 0 {
+            return None;
+        }
+        let (level, first) = self.ready.want(messages)?;
+        Some(Want { level, first: QueueSeq(first) })
+    }
+
+    /// Takes a cold message into memory. Messages of a level come in rising order and without gaps. False if it is
+    /// not among the cold ones: it was purged meanwhile.
+    pub fn load(&mut self, seq: QueueSeq, message: &Message<'_>, keep: Keep) -> bool {
+        if !self.holds_cold(keep.level, seq) && !is_planted(Plant::LoadUndoesPurge) {
+            return false;
+        }
+        let entry = Entry::new(seq, self.store.put(message), keep);
+        let one = ColdCounts::one(entry.place.body_len(), entry.is_timed());
+        let may_leave = entry.may_leave();
+        match self.ready.load(keep.level, entry, one) {
+            Ok(counted) => {
+                self.cold -= counted.messages;
+                self.uncount(counted);
+                self.count(one);
+                self.unexposed += u64::from(!may_leave);
+                true
+            }
+            Err(entry) => {
+                self.store.free(&entry.place);
+                false
+            }
+        }
+    }
+
+    /// All cold messages of a level up to `until` were loaded. With the last of them gone: what was counted and was
+    /// not there, which should be nothing; it is counted no more.
+    pub fn end_load(&mut self, level: u8, until: QueueSeq) -> ColdCounts {
+        let left = self.ready.end_load(level, until.0);
+        self.cold -= left.messages;
+        self.uncount(left);
+        left
+    }
+
+    /// Bytes of memory that the messages take, about.
+    #[inline]
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.store.live_bytes() + ENTRY_BYTES * (self.totals.ready - self.cold + self.totals.unacked)
+    }
+
     /// The number that the next message gets.
     #[must_use]
     pub fn next_seq(&self) -> QueueSeq {
@@ -154,16 +278,70 @@ impl Contents {
         self.totals.ready += 1;
         self.totals.ready_bytes += entry.place.body_len();
         self.timed += u64::from(entry.is_timed());
+        self.unexposed += u64::from(!entry.may_leave());
     }
 
-    /// Takes the first ready message. It counts as neither ready nor unacked until [`Contents::hold`],
+    /// Takes the first ready message, if it is in memory. It counts as neither ready nor unacked until [`Contents::hold`],
     /// [`Contents::discard`] or [`Contents::put_back`] says what became of it.
     pub fn take(&mut self) -> Option<Entry> {
         let entry = self.ready.pop()?;
         self.totals.ready -= 1;
         self.totals.ready_bytes -= entry.place.body_len();
         self.timed -= u64::from(entry.is_timed());
+        self.unexposed -= u64::from(!entry.may_leave());
         Some(entry)
+    }
+
+    /// As [`Contents::take`], if the first ready message may leave: see [`Entry::may_leave`].
+    #[inline]
+    pub fn take_to_deliver(&mut self) -> Option<Entry> {
+        if self.unexposed > 0 && !self.ready.head()?.may_leave() && !is_planted(Plant::LeavesUnexposed) {
+            return None;
+        }
+        self.take()
+    }
+
+    /// Whether messages wait that none can be given of: the first is not in memory, or may not leave yet.
+    #[must_use]
+    #[inline]
+    pub fn is_blocked(&self) -> bool {
+        if self.cold == 0 && self.unexposed == 0 {
+            return false;
+        }
+        match self.ready.head() {
+            Some(entry) => !entry.may_leave(),
+            None => self.totals.ready > 0,
+        }
+    }
+
+    /// Those of the next `most` messages in memory that may not leave and have no Expose under way: it begins now, and
+    /// `out` receives their numbers.
+    pub fn begin_exposure(&mut self, most: usize, out: &mut SeqRanges) {
+        if self.unexposed == 0 {
+            return;
+        }
+        let mut seqs = Vec::new();
+        self.ready.next_ones(most, |entry| {
+            if entry.begin_exposure() {
+                seqs.push(entry.seq());
+            }
+        });
+        seqs.sort_unstable();
+        seqs.into_iter().for_each(|seq| out.push(seq));
+    }
+
+    /// How many ready messages in memory may not leave yet.
+    #[must_use]
+    pub fn unexposed(&self) -> u64 {
+        self.unexposed
+    }
+
+    /// Every exposure that was begun is durable.
+    pub fn end_exposure(&mut self) {
+        let unexposed = &mut self.unexposed;
+        if *unexposed > 0 {
+            self.ready.next_ones(usize::MAX, |entry| *unexposed -= u64::from(entry.end_exposure()));
+        }
     }
 
     /// Whether a ready message has a deadline: only then is there a need to know the time.
@@ -200,6 +378,15 @@ impl Contents {
             return None;
         }
         self.take()
+    }
+
+    /// Whether [`Contents::pop_overflow`] would take a message, were it in memory.
+    #[must_use]
+    pub fn is_over_limit(&self) -> bool {
+        self.rules
+            .as_deref()
+            .and_then(|rules| rules.length.as_ref())
+            .is_some_and(|limit| limit.drops(&self.totals))
     }
 
     /// The message of a taken entry.
@@ -255,10 +442,10 @@ impl Contents {
             count = entry.is_logged().then_some(returns);
             goes_last = rules.delivery_limit.is_none();
         }
-        entry.redelivered = true;
+        entry.mark_redelivered();
         self.count_ready(&entry);
         if goes_last {
-            self.ready.give_back_last(entry);
+            self.ready.give_back_last(entry, self.next_seq);
         } else {
             self.ready.give_back(entry);
         }
@@ -272,16 +459,27 @@ impl Contents {
         Some(entry)
     }
 
-    /// Removes all ready messages; `logged` receives those that the log must hear of.
-    pub fn purge(&mut self, logged: &mut SeqRanges) -> u64 {
-        let mut count = 0;
-        while let Some(entry) = self.take() {
-            if entry.is_logged() {
-                logged.push(entry.seq());
+    /// Removes all ready messages; `settled` receives the numbers of which the log must hear. If some were cold those
+    /// are all that are neither out with a consumer nor among `kept`, which rise: numbers of messages that were taken
+    /// and that the log still counts.
+    pub fn purge(&mut self, kept: &[QueueSeq], settled: &mut SeqRanges) -> u64 {
+        let count = self.totals.ready;
+        let is_exact = self.cold == 0;
+        let store = &mut self.store;
+        self.ready.clear(|entry| {
+            if is_exact && entry.is_logged() {
+                settled.push(entry.seq());
             }
-            self.discard(&entry);
-            count += 1;
+            store.free(&entry.place);
+        });
+        if !is_exact && let Some(last) = self.next_seq.checked_sub(1) {
+            let mut without: Vec<QueueSeq> =
+                self.unacked.iter().map(Entry::seq).chain(kept.iter().copied()).collect();
+            without.sort_unstable();
+            settled.push_gaps(0, last, without);
         }
+        (self.totals.ready, self.totals.ready_bytes) = (0, 0);
+        (self.timed, self.cold, self.unexposed) = (0, 0, 0);
         self.ready.restart_turns();
         self.store.shrink();
         count
@@ -302,6 +500,27 @@ impl Contents {
         numbers.sort_unstable();
         for seq in numbers {
             out.push(seq);
+        }
+    }
+
+    /// The messages that may be marked as seen in the log and were never delivered, for a clean stop: of those from
+    /// number `since` on all but the delivered ones, and what is in memory of the earlier ones. Numbers of messages
+    /// that are gone are among them.
+    pub fn undelivered(&self, since: QueueSeq, out: &mut SeqRanges) {
+        let mut delivered: Vec<QueueSeq> = self
+            .ready
+            .iter()
+            .filter(|entry| entry.is_redelivered())
+            .chain(self.unacked.iter())
+            .map(Entry::seq)
+            .collect();
+        delivered.sort_unstable();
+        let is_earlier = |entry: &&Entry| entry.seq() < since && entry.is_logged() && !entry.is_redelivered();
+        let mut earlier: Vec<QueueSeq> = self.ready.iter().filter(is_earlier).map(Entry::seq).collect();
+        earlier.sort_unstable();
+        earlier.into_iter().for_each(|seq| out.push(seq));
+        if let Some(last) = self.next_seq.checked_sub(1) {
+            out.push_gaps(since.0, last, delivered);
         }
     }
 

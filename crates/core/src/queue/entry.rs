@@ -1,5 +1,7 @@
 //! One message as its queue knows it: where its bytes lie, and what decides about its way.
 
+use std::num::NonZero;
+
 use super::store::Place;
 use crate::ids::QueueSeq;
 
@@ -10,6 +12,8 @@ pub struct Keep {
     pub logged: bool,
     /// It was delivered before.
     pub redelivered: bool,
+    /// The log says already that it may be delivered, or need not say so: see [`Entry::may_leave`].
+    pub exposed: bool,
     /// A mark of the caller's, of no meaning to the queue.
     pub annotated: bool,
     /// Its level among the queue's priorities, as `Contents::level` gave it; 0 is the lowest.
@@ -31,12 +35,51 @@ pub struct Entry {
     pub(super) place: Place,
     delivery_count: u32,
     pub(super) level: u8,
-    logged: bool,
-    pub(super) redelivered: bool,
-    annotated: bool,
+    marks: Marks,
 }
 
 const _: () = assert!(size_of::<Option<Entry>>() == 48);
+
+/// Yes or no, several times. Never zero, so that an `Option<Entry>` is no larger than an `Entry`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Marks(NonZero<u8>);
+
+/// One of [`Marks`].
+#[derive(Clone, Copy)]
+struct Mark(u8);
+
+impl Marks {
+    const NONE: Self = Self(NonZero::<u8>::MIN);
+    const LOGGED: Mark = Mark(2);
+    const REDELIVERED: Mark = Mark(4);
+    const ANNOTATED: Mark = Mark(8);
+    const EXPOSED: Mark = Mark(16);
+    /// Its Expose is on its way to the disk.
+    const EXPOSING: Mark = Mark(32);
+
+    fn of(keep: &Keep) -> Self {
+        let mut marks = Self::NONE;
+        for (mark, holds) in [
+            (Self::LOGGED, keep.logged),
+            (Self::REDELIVERED, keep.redelivered),
+            (Self::ANNOTATED, keep.annotated),
+            (Self::EXPOSED, keep.exposed || keep.redelivered || !keep.logged),
+        ] {
+            if holds {
+                marks.set(mark);
+            }
+        }
+        marks
+    }
+
+    fn has(self, mark: Mark) -> bool {
+        self.0.get() & mark.0 != 0
+    }
+
+    fn set(&mut self, mark: Mark) {
+        self.0 |= mark.0;
+    }
+}
 
 impl Entry {
     pub(super) fn new(seq: QueueSeq, place: Place, keep: Keep) -> Self {
@@ -46,9 +89,7 @@ impl Entry {
             place,
             delivery_count: keep.delivery_count,
             level: keep.level,
-            logged: keep.logged,
-            redelivered: keep.redelivered,
-            annotated: keep.annotated,
+            marks: Marks::of(&keep),
         }
     }
 
@@ -61,19 +102,26 @@ impl Entry {
     /// Whether it has a record in the log.
     #[must_use]
     pub fn is_logged(&self) -> bool {
-        self.logged
+        self.marks.has(Marks::LOGGED)
     }
 
     /// Whether it was delivered before.
     #[must_use]
     pub fn is_redelivered(&self) -> bool {
-        self.redelivered
+        self.marks.has(Marks::REDELIVERED)
+    }
+
+    /// Whether it may be delivered. A logged message may once its record, or a durable Expose, says that it was seen:
+    /// after a crash it must come back marked as redelivered.
+    #[must_use]
+    pub fn may_leave(&self) -> bool {
+        self.marks.has(Marks::EXPOSED)
     }
 
     /// The caller's mark, as `Keep` brought it.
     #[must_use]
     pub fn is_annotated(&self) -> bool {
-        self.annotated
+        self.marks.has(Marks::ANNOTATED)
     }
 
     /// When it expires, in milliseconds of wall-clock time.
@@ -86,6 +134,30 @@ impl Entry {
     #[must_use]
     pub fn delivery_count(&self) -> u32 {
         self.delivery_count
+    }
+
+    /// It was out with a consumer and came back.
+    pub(super) fn mark_redelivered(&mut self) {
+        self.marks.set(Marks::REDELIVERED);
+        self.marks.set(Marks::EXPOSED);
+    }
+
+    /// Its Expose is in the log's buffer; false if it needs none or has one there already.
+    pub(super) fn begin_exposure(&mut self) -> bool {
+        let begins = !self.may_leave() && !self.marks.has(Marks::EXPOSING);
+        if begins {
+            self.marks.set(Marks::EXPOSING);
+        }
+        begins
+    }
+
+    /// Its Expose is durable, if it has one; true if it may leave only from now on.
+    pub(super) fn end_exposure(&mut self) -> bool {
+        let ends = !self.may_leave() && self.marks.has(Marks::EXPOSING);
+        if ends {
+            self.marks.set(Marks::EXPOSED);
+        }
+        ends
     }
 
     /// Counts a return; the number of them.

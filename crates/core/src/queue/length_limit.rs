@@ -60,6 +60,11 @@ impl LengthLimit {
         }
     }
 
+    /// Whether messages are to make room now.
+    pub(super) fn drops(&self, totals: &Totals) -> bool {
+        self.overflow == Overflow::DropHead && self.is_over(totals)
+    }
+
     fn is_over(&self, totals: &Totals) -> bool {
         totals.ready > self.messages || totals.ready_bytes > self.bytes
     }

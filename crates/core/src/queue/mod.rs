@@ -5,6 +5,7 @@ mod consumers;
 mod contents;
 mod entry;
 mod length_limit;
+mod line;
 mod planted;
 mod ready;
 mod seq_ranges;
@@ -12,8 +13,9 @@ mod store;
 mod unacked;
 
 pub use consumers::{Activity, Consumer, ConsumerKey, Consumers};
-pub use contents::{Contents, Requeued, Totals};
+pub use contents::{Contents, Requeued, Totals, Want};
 pub use entry::{Entry, Keep};
+pub use line::ColdCounts;
 pub use seq_ranges::SeqRanges;
 
 #[cfg(test)]

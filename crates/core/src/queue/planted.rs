@@ -11,6 +11,12 @@ pub(super) enum Plant {
     RequeueLosesPriority,
     /// The consumer that registered last follows the active one.
     LastComesNext,
+    /// A message leaves before its Expose is durable.
+    LeavesUnexposed,
+    /// A message that goes behind cold ones goes before them.
+    LateComesFirst,
+    /// A load that a purge has overtaken brings messages back.
+    LoadUndoesPurge,
 }
 
 /// Whether that fault is planted. Never outside tests, where this is gone when compiled.

@@ -8,10 +8,12 @@
 //! - *weighted* (quorum): returns first, in the order in which they came back (behind all
 //!   others where the number of returns is unlimited); then two levels, of which the high
 //!   one gets two turns and the low one a third, unless the high one's next message is the older.
-
-use std::collections::{BTreeMap, VecDeque};
+//!
+//! Each level is a [`Line`], of which the end may be cold. Where a message that is not in memory stands first, or could,
+//! there is no next one: [`Ready::want`] says what must be loaded.
 
 use super::entry::Entry;
+use super::line::{ColdCounts, Front, Line};
 use super::planted::{Plant, is_planted};
 
 /// Messages of a priority above this one are high in a quorum queue.
@@ -31,15 +33,6 @@ pub(super) struct Ready {
     order: Option<Box<Order>>,
 }
 
-/// Messages in the order of their numbers.
-#[derive(Debug, Default)]
-struct Line {
-    /// Never taken, in order.
-    fresh: VecDeque<Entry>,
-    /// Taken once and given back; every one goes before all of `fresh`.
-    returned: BTreeMap<u64, Entry>,
-}
-
 /// What a queue that is not plain has beside its lowest level.
 #[derive(Debug)]
 enum Order {
@@ -51,7 +44,7 @@ enum Order {
         top: u8,
     },
     Weighted {
-        high: VecDeque<Entry>,
+        high: Line,
         /// Turns since the low level's.
         turns: u8,
         next_return: u64,
@@ -67,7 +60,7 @@ impl Ready {
 
     /// A quorum queue.
     pub(super) fn weighted() -> Self {
-        let order = Order::Weighted { high: VecDeque::new(), turns: 0, next_return: FIRST_RETURN };
+        let order = Order::Weighted { high: Line::default(), turns: 0, next_return: FIRST_RETURN };
         Self { line: Line::default(), order: Some(Box::new(order)) }
     }
 
@@ -85,18 +78,126 @@ impl Ready {
         }
     }
 
-    /// Appends a message that was never taken, behind those of its level.
+    /// Appends a message that was never taken, behind those of its level, none of which is cold.
     pub(super) fn push(&mut self, entry: Entry) {
-        let fresh = match self.order.as_deref_mut() {
-            None => &mut self.line.fresh,
-            Some(_) if entry.level == 0 => &mut self.line.fresh,
-            Some(Order::Priorities { above, top, .. }) => &mut raise(above, top, entry.level).fresh,
-            Some(Order::Weighted { high, .. }) => high,
-        };
-        fresh.push_back(entry);
+        debug_assert!(!self.goes_cold(entry.level), "a line's messages keep their order");
+        let level = entry.level;
+        self.line_for(level).fresh.push_back(entry);
     }
 
-    /// Takes the next message.
+    /// Appends messages that are not in memory, with numbers from `first` to `last`.
+    pub(super) fn push_cold(&mut self, level: u8, first: u64, last: u64, counts: ColdCounts) {
+        self.line_for(level).push_cold(first, last, counts);
+    }
+
+    /// The line of a level that will have a message at once.
+    fn line_for(&mut self, level: u8) -> &mut Line {
+        match self.order.as_deref_mut() {
+            None => &mut self.line,
+            Some(_) if level == 0 => &mut self.line,
+            Some(Order::Priorities { above, top, .. }) => raise(above, top, level),
+            Some(Order::Weighted { high, .. }) => high,
+        }
+    }
+
+    /// The line of a level, if that was ever used.
+    fn line(&self, level: u8) -> Option<&Line> {
+        match self.order.as_deref() {
+            None => Some(&self.line),
+            Some(_) if level == 0 => Some(&self.line),
+            Some(Order::Priorities { above, .. }) => above.get(usize::from(level) - 1),
+            Some(Order::Weighted { high, .. }) => Some(high),
+        }
+    }
+
+    /// Whether what comes in at that level goes behind cold messages, and so is cold itself.
+    pub(super) fn goes_cold(&self, level: u8) -> bool {
+        self.line(level).is_some_and(Line::is_cold)
+    }
+
+    /// Whether the message of that number and level is cold.
+    pub(super) fn holds_cold(&self, level: u8, seq: u64) -> bool {
+        self.line(level).is_some_and(|line| line.holds_cold(seq))
+    }
+
+    /// What to load so that the next `messages` can be taken one after another: a level, and the number to begin
+    /// with. None if they can, or if all there is can.
+    pub(super) fn want(&self, messages: usize) -> Option<(u8, u64)> {
+        let of = |level: u8, line: &Line| Some((level, line.first_cold()?));
+        match self.order.as_deref() {
+            None => (self.line.hot() < messages).then(|| of(0, &self.line))?,
+            Some(Order::Priorities { above, .. }) => {
+                let mut before = 0;
+                for level in (0..=above.len()).rev() {
+                    let line = self.line(u8::try_from(level).unwrap_or(u8::MAX))?;
+                    before += line.hot();
+                    if before >= messages {
+                        return None;
+                    }
+                    if line.is_cold() {
+                        return of(u8::try_from(level).unwrap_or(u8::MAX), line);
+                    }
+                }
+                None
+            }
+            Some(Order::Weighted { high, turns, .. }) => {
+                let messages = messages.saturating_sub(self.line.returned.len());
+                if messages == 0 {
+                    return None;
+                }
+                let blocked = match choose(high, &self.line, *turns) {
+                    Some((Choice::High, Front::Cold(first))) => Some((1, first)),
+                    Some((Choice::Low, Front::Cold(first))) => Some((0, first)),
+                    _ => None,
+                };
+                let short = |line: &Line| line.fresh.len() < messages;
+                blocked
+                    .or_else(|| short(high).then(|| of(1, high))?)
+                    .or_else(|| short(&self.line).then(|| of(0, &self.line))?)
+            }
+        }
+    }
+
+    /// A cold message is in memory now: what was counted of it.
+    ///
+    /// # Errors
+    /// The entry, if it is not among the cold ones.
+    pub(super) fn load(&mut self, level: u8, entry: Entry, counts: ColdCounts) -> Result<ColdCounts, Entry> {
+        if self.goes_cold(level) { self.line_for(level).load(entry, counts) } else { Err(entry) }
+    }
+
+    /// All cold messages of a level up to `until` are in memory: what was counted and is not there, once all are.
+    pub(super) fn end_load(&mut self, level: u8, until: u64) -> ColdCounts {
+        if !self.goes_cold(level) {
+            return ColdCounts::default();
+        }
+        let left = self.line_for(level).end_load(until);
+        if let Some(Order::Priorities { above, top, .. }) = self.order.as_deref_mut() {
+            lower(above, top);
+        }
+        left
+    }
+
+    /// Gives each message in memory that may go out within the next `most` to `visit`.
+    pub(super) fn next_ones(&mut self, most: usize, mut visit: impl FnMut(&mut Entry)) {
+        let mut left = most;
+        let mut walk = |line: &mut Line, takes_turns: bool| {
+            line.returned.values_mut().chain(&mut line.fresh).take(left).for_each(&mut visit);
+            if !takes_turns {
+                left = left.saturating_sub(line.hot());
+            }
+        };
+        match self.order.as_deref_mut() {
+            None => {}
+            Some(Order::Priorities { above, .. }) => {
+                above.iter_mut().rev().for_each(|line| walk(line, false))
+            }
+            Some(Order::Weighted { high, .. }) => walk(high, true),
+        }
+        walk(&mut self.line, true);
+    }
+
+    /// Takes the next message, if it is in memory.
     pub(super) fn pop(&mut self) -> Option<Entry> {
         match self.order.as_deref_mut() {
             None => self.line.pop(),
@@ -104,7 +205,7 @@ impl Ready {
         }
     }
 
-    /// The next message.
+    /// The next message, if it is in memory.
     pub(super) fn head(&self) -> Option<&Entry> {
         match self.order.as_deref() {
             None => self.line.head(),
@@ -128,8 +229,9 @@ impl Ready {
     }
 
     /// A message that was out with a consumer is ready again, behind all others.
-    pub(super) fn give_back_last(&mut self, entry: Entry) {
-        self.line.fresh.push_back(entry);
+    /// `next` is the number that the next new message gets.
+    pub(super) fn give_back_last(&mut self, entry: Entry, next: u64) {
+        self.line.give_back_last(entry, next);
     }
 
     /// The message that was taken last was not delivered after all: it is next again.
@@ -153,15 +255,37 @@ impl Ready {
         }
     }
 
-    /// All, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+    /// Empties the queue, and each of its entries in memory goes to `free`.
+    pub(super) fn clear(&mut self, mut free: impl FnMut(&Entry)) {
+        let mut drain = |line: &mut Line| {
+            while let Some(entry) = line.drain() {
+                free(&entry);
+            }
+        };
+        drain(&mut self.line);
+        match self.order.as_deref_mut() {
+            None => {}
+            Some(Order::Priorities { above, top, .. }) => {
+                above.iter_mut().for_each(drain);
+                *top = 0;
+            }
+            Some(Order::Weighted { high, .. }) => drain(high),
+        }
+    }
+
+    /// The lines, in no order.
+    fn lines(&self) -> impl Iterator<Item = &Line> {
         let (above, high) = match self.order.as_deref() {
             None => (None, None),
             Some(Order::Priorities { above, .. }) => (Some(above), None),
             Some(Order::Weighted { high, .. }) => (None, Some(high)),
         };
-        let lines = std::iter::once(&self.line).chain(above.into_iter().flatten());
-        lines.flat_map(Line::iter).chain(high.into_iter().flatten())
+        std::iter::once(&self.line).chain(above.into_iter().flatten()).chain(high)
+    }
+
+    /// All in memory, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.lines().flat_map(Line::iter)
     }
 
     /// Frees memory that only a busy queue needs.
@@ -175,15 +299,13 @@ impl Ready {
                 }
                 above.iter_mut().for_each(Line::shrink);
             }
-            Some(Order::Weighted { high, .. }) if high.is_empty() => *high = VecDeque::new(),
-            Some(Order::Weighted { .. }) => {}
+            Some(Order::Weighted { high, .. }) => high.shrink(),
         }
     }
 }
 
 impl Order {
     fn pop(&mut self, lowest: &mut Line) -> Option<Entry> {
-        let is_high = self.high_is_next(lowest);
         match self {
             Self::Priorities { above, top, .. } => match above.get_mut(usize::from(*top).wrapping_sub(1)) {
                 None => lowest.pop(),
@@ -197,7 +319,10 @@ impl Order {
                 if let Some((_, entry)) = lowest.returned.pop_first() {
                     return Some(entry);
                 }
-                let entry = if is_high { high.pop_front() } else { lowest.fresh.pop_front() }?;
+                let entry = match choose(high, lowest, *turns)?.0 {
+                    Choice::High => high.fresh.pop_front(),
+                    Choice::Low => lowest.fresh.pop_front(),
+                }?;
                 *turns = if *turns == QUORUM_TURNS { 0 } else { *turns + 1 };
                 Some(entry)
             }
@@ -210,22 +335,43 @@ impl Order {
                 None => lowest.head(),
                 Some(line) => line.head(),
             },
-            Self::Weighted { high, .. } => match lowest.returned.first_key_value() {
+            Self::Weighted { high, turns, .. } => match lowest.returned.first_key_value() {
                 Some((_, entry)) => Some(entry),
-                None if self.high_is_next(lowest) => high.front(),
-                None => lowest.fresh.front(),
+                None => match choose(high, lowest, *turns)?.1 {
+                    Front::Hot(entry) => Some(entry),
+                    Front::Cold(_) => None,
+                },
             },
         }
     }
+}
 
-    /// Whether a quorum queue's next message that was never taken is of the high level.
-    fn high_is_next(&self, lowest: &Line) -> bool {
-        let Self::Weighted { high, turns, .. } = self else { return false };
-        match (high.front(), lowest.fresh.front()) {
-            (Some(high), Some(low)) => *turns != QUORUM_TURNS || high.seq() < low.seq(),
-            (high, _) => high.is_some(),
-        }
+/// One of the levels of a quorum queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    High,
+    Low,
+}
+
+/// Which level's turn it is among a quorum queue's messages that were never taken, and what stands first in it. Where
+/// that depends on the number of a message that is not in memory, it is that one's level.
+fn choose<'a>(high: &'a Line, low: &'a Line, turns: u8) -> Option<(Choice, Front<'a>)> {
+    let (of_high, of_low) = match (high.front(), low.front()) {
+        (Some(of_high), Some(of_low)) => (of_high, of_low),
+        (Some(of_high), None) => return Some((Choice::High, of_high)),
+        (None, of_low) => return Some((Choice::Low, of_low?)),
+    };
+    if turns != QUORUM_TURNS {
+        return Some((Choice::High, of_high));
     }
+    let is_high = match (of_high, of_low) {
+        (Front::Hot(high), Front::Hot(low)) => high.seq() < low.seq(),
+        // The cold one has this number or a higher one.
+        (Front::Hot(high), Front::Cold(low)) => high.seq().0 < low,
+        (Front::Cold(high), Front::Hot(low)) => high <= low.seq().0,
+        (Front::Cold(_), Front::Cold(_)) => true,
+    };
+    Some(if is_high { (Choice::High, of_high) } else { (Choice::Low, of_low) })
 }
 
 /// The line of a level above the lowest, which will have a message at once.
@@ -241,39 +387,5 @@ fn raise<'a>(above: &'a mut Vec<Line>, top: &mut u8, level: u8) -> &'a mut Line 
 fn lower(above: &[Line], top: &mut u8) {
     while above.get(usize::from(*top).wrapping_sub(1)).is_some_and(Line::is_empty) {
         *top -= 1;
-    }
-}
-
-impl Line {
-    fn pop(&mut self) -> Option<Entry> {
-        match self.returned.pop_first() {
-            Some((_, entry)) => Some(entry),
-            None => self.fresh.pop_front(),
-        }
-    }
-
-    fn head(&self) -> Option<&Entry> {
-        match self.returned.first_key_value() {
-            Some((_, entry)) => Some(entry),
-            None => self.fresh.front(),
-        }
-    }
-
-    fn give_back(&mut self, entry: Entry) {
-        self.returned.insert(entry.seq().0, entry);
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.returned.values().chain(&self.fresh)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.returned.is_empty() && self.fresh.is_empty()
-    }
-
-    fn shrink(&mut self) {
-        if self.fresh.is_empty() {
-            self.fresh = VecDeque::new();
-        }
     }
 }

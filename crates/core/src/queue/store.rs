@@ -26,6 +26,11 @@ impl Place {
     pub(crate) fn body_len(&self) -> u64 {
         u64::from(self.body_len)
     }
+
+    /// Bytes of properties and body.
+    fn bytes(&self) -> u64 {
+        u64::from(self.properties_len) + u64::from(self.body_len)
+    }
 }
 
 #[derive(Debug)]
@@ -39,6 +44,7 @@ struct Chunk {
 pub(crate) struct Store {
     chunks: VecDeque<Chunk>,
     first: u32,
+    live_bytes: u64,
 }
 
 impl Store {
@@ -57,7 +63,7 @@ impl Store {
         bytes.extend_from_slice(message.routing_key);
         bytes.extend_from_slice(message.properties);
         bytes.extend_from_slice(small_body);
-        Place {
+        let place = Place {
             chunk,
             offset: fits(offset),
             properties_len: fits(message.properties.len()),
@@ -66,7 +72,14 @@ impl Store {
                 Body::Small(_) => None,
                 Body::Large(body) => Some(Box::new(body.clone())),
             },
-        }
+        };
+        self.live_bytes += place.bytes();
+        place
+    }
+
+    /// Bytes of properties and bodies that it holds.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.live_bytes
     }
 
     /// The message at a place.
@@ -91,6 +104,7 @@ impl Store {
 
     /// Gives a message's bytes up.
     pub(crate) fn free(&mut self, place: &Place) {
+        self.live_bytes -= place.bytes();
         let index = place.chunk.wrapping_sub(self.first) as usize;
         let last = self.chunks.len().saturating_sub(1);
         if let Some(chunk) = self.chunks.get_mut(index) {

@@ -11,10 +11,14 @@ use leveret_protocol::properties::PropertyView;
 use leveret_storage::Position;
 
 use super::{Actor, Broker};
-use crate::cell::{Incoming, Outcome, Purpose};
+use crate::around::Around;
+use crate::cell::{Incoming, Outcome, Purpose, QueueCell};
 use crate::route::{RouteCache, Routing};
-use crate::seams::{Log, Seams};
+use crate::seams::Seams;
 use crate::shown;
+
+/// So many messages are copied at most at one time, under the queue's lock.
+const COPIES_MOST: usize = 4096;
 
 /// A message to publish.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +137,9 @@ impl<S: Seams> Broker<S> {
         Ok((!found.route.queues.is_empty(), position))
     }
 
-    /// Gets up to `count` messages and settles them all with `outcome`; and the position that makes it durable.
+    /// Gets up to `count` messages and settles them all with `outcome`; and the position that makes it durable. None
+    /// while they are being read, or marked as seen, on the disk: to be asked again a little later. Of very many a part
+    /// comes.
     ///
     /// # Errors
     /// As basic.get.
@@ -143,30 +149,25 @@ impl<S: Seams> Broker<S> {
         name: &QueueName,
         outcome: Outcome,
         (count, truncate): (u64, u64),
-    ) -> Result<(Vec<Copied>, Position), BrokerError> {
+    ) -> Result<Option<(Vec<Copied>, Position)>, BrokerError> {
         let queue = self.queue_to_read(actor, name)?;
         let messages = self.work(&queue, |cell, around| {
             cell.renew_lease(around);
+            cell.note_get(around);
             cell.drop_expired(around);
-            let mut messages = Vec::new();
-            let mut taken: Vec<QueueSeq> = Vec::new();
-            while (messages.len() as u64) < count
-                && let Some(entry) = cell.contents.take()
-            {
-                let left = cell.totals().ready;
-                messages.push(Copied::new(&cell.contents, &entry, truncate, left));
-                taken.push(entry.seq());
-                cell.contents.hold(entry);
-            }
-            taken.sort_unstable();
-            let runs: Vec<_> = taken.into_iter().map(|seq| (seq, seq, outcome)).collect();
+            let (messages, taken) = copy_next(cell, around, (count, truncate), Contents::take_to_deliver)?;
+            cell.beyond.count_taken(taken.len() as u64);
+            let mut seqs: Vec<QueueSeq> = taken.iter().map(Entry::seq).collect();
+            taken.into_iter().for_each(|entry| cell.contents.hold(entry));
+            seqs.sort_unstable();
+            let runs: Vec<_> = seqs.into_iter().map(|seq| (seq, seq, outcome)).collect();
             cell.settle(around, None, &runs, &[]);
-            messages
+            Some(messages)
         });
-        Ok((messages, self.log.append(|gather| gather.last_position())))
+        Ok(messages.map(|messages| (messages, self.last_position())))
     }
 
-    /// Shows up to `count` ready messages and leaves them as they are.
+    /// Shows up to `count` ready messages and leaves them as they are. None as with [`Broker::get_messages`].
     ///
     /// # Errors
     /// As basic.get.
@@ -175,24 +176,45 @@ impl<S: Seams> Broker<S> {
         actor: &Actor<S>,
         name: &QueueName,
         (count, truncate): (u64, u64),
-    ) -> Result<Vec<Copied>, BrokerError> {
+    ) -> Result<Option<Vec<Copied>>, BrokerError> {
         let queue = self.queue_to_read(actor, name)?;
         Ok(self.work(&queue, |cell, around| {
             cell.drop_expired(around);
-            let mut messages = Vec::new();
-            let mut taken = Vec::new();
-            while (messages.len() as u64) < count
-                && let Some(entry) = cell.contents.take()
-            {
-                let left = cell.totals().ready;
-                messages.push(Copied::new(&cell.contents, &entry, truncate, left));
-                taken.push(entry);
-            }
-            // The last one was taken last, so it goes back first.
-            for entry in taken.into_iter().rev() {
-                cell.contents.put_back(entry);
-            }
-            messages
+            let (messages, taken) = copy_next(cell, around, (count, truncate), Contents::take)?;
+            put_back(cell, taken);
+            Some(messages)
         }))
+    }
+}
+
+/// Takes and copies the next messages. With fewer than were asked for, since the next is not in memory, all are put back
+/// and the queue is asked for them; but what [`COPIES_MOST`] allows is enough.
+fn copy_next<S: Seams>(
+    cell: &mut QueueCell<S>,
+    around: &Around<'_, S>,
+    (count, truncate): (u64, u64),
+    take: impl Fn(&mut Contents) -> Option<Entry>,
+) -> Option<(Vec<Copied>, Vec<Entry>)> {
+    let most = usize::try_from(count.min(cell.totals().ready)).unwrap_or(usize::MAX).min(COPIES_MOST);
+    let (mut messages, mut taken) = (Vec::new(), Vec::new());
+    // With very much to be dead-lettered expiry pauses; what has expired is not shown meanwhile.
+    while taken.len() < most && !cell.is_due(around) {
+        let Some(entry) = take(&mut cell.contents) else { break };
+        let left = cell.totals().ready;
+        messages.push(Copied::new(&cell.contents, &entry, truncate, left));
+        taken.push(entry);
+    }
+    if taken.len() < most {
+        put_back(cell, taken);
+        cell.wait(None, most);
+        return None;
+    }
+    Some((messages, taken))
+}
+
+/// The last one was taken last, so it goes back first.
+fn put_back<S: Seams>(cell: &mut QueueCell<S>, taken: Vec<Entry>) {
+    for entry in taken.into_iter().rev() {
+        cell.contents.put_back(entry);
     }
 }

@@ -33,6 +33,7 @@ pub use users::{AccessError, Expect, NewPassword};
 
 use crate::around::{Around, Clock};
 use crate::boot::Booted;
+use crate::cold::HotWindow;
 use crate::queue::QueueRef;
 use crate::seams::{Log, Registry, Seams, Shared, SharedRw};
 use crate::session::{Peer, ReplyTarget};
@@ -55,6 +56,9 @@ pub struct Settings {
     pub log_backlog_bytes: usize,
     /// Bytes of messages whose body has not come whole yet, on all connections together.
     pub unfinished_bytes: u64,
+    /// The memory that messages of all queues together may take, in bytes. What comes in beyond it stays on disk;
+    /// `u64::MAX` keeps everything in memory.
+    pub hot_window_bytes: u64,
     /// The default queue type of new virtual hosts that are made without one; empty for classic.
     pub default_queue_type: String,
 }
@@ -69,8 +73,17 @@ impl Default for Settings {
             log_backlog_bytes: limits::LOG_BACKLOG_BYTES,
             unfinished_bytes: limits::UNFINISHED_BYTES,
             default_queue_type: String::new(),
+            hot_window_bytes: u64::MAX,
         }
     }
+}
+
+/// Where messages lie that are not in memory.
+pub struct Cold<S: Seams> {
+    /// The log of what is not logged.
+    pub spill: S::Spill,
+    /// The reader of both logs.
+    pub store: S::Store,
 }
 
 /// Random bytes, from the shell.
@@ -106,6 +119,12 @@ pub struct Broker<S: Seams> {
     pub parameters: S::RwLock<Parameters>,
     /// The log.
     pub log: S::Log,
+    /// The log of what is not logged and does not fit into memory.
+    pub spill: S::Spill,
+    /// Reads what is not in memory.
+    pub store: S::Store,
+    /// The memory for messages.
+    pub hot: HotWindow,
     pub(crate) reply_targets: S::Map<String, ReplyTarget<S>>,
     /// Held while users, virtual hosts or permissions change: first of all locks.
     administration: S::Lock<()>,
@@ -137,12 +156,22 @@ const LOG_FULL: u8 = 4;
 impl<S: Seams> Broker<S> {
     /// A broker with what a start found, and its log. What fell due since the last stop is given up at once.
     #[must_use]
-    pub fn new(settings: Settings, booted: Booted<S>, log: S::Log, entropy: Entropy, clock: Clock) -> Self {
+    pub fn new(
+        settings: Settings,
+        booted: Booted<S>,
+        log: S::Log,
+        cold: Cold<S>,
+        entropy: Entropy,
+        clock: Clock,
+    ) -> Self {
         let vhosts = S::Map::new();
         for vhost in booted.vhosts {
             vhosts.insert(vhost.name.clone(), vhost);
         }
         let broker = Self {
+            hot: HotWindow::new(settings.hot_window_bytes),
+            spill: cold.spill,
+            store: cold.store,
             settings,
             vhosts,
             connections: S::Map::new(),
@@ -172,7 +201,14 @@ impl<S: Seams> Broker<S> {
 
     /// What a cell needs to work.
     pub(crate) fn around<'a>(&'a self, queue: &'a QueueRef<S>) -> Around<'a, S> {
-        Around { queue, log: &self.log, clock: &self.clock, timers: &self.timers }
+        Around {
+            queue,
+            log: &self.log,
+            spill: &self.spill,
+            hot: &self.hot,
+            clock: &self.clock,
+            timers: &self.timers,
+        }
     }
 
     pub(crate) fn next_connection_id(&self) -> ConnectionId {
@@ -284,7 +320,7 @@ impl<S: Seams> Broker<S> {
         tracing::warn!(connection = %peer.connection_name(), user, channel, "{error}");
     }
 
-    /// Tells the log exactly what was delivered, at a clean stop after all connections ended.
+    /// Takes back what the log has as seen and what was never delivered, at a clean stop after all connections ended.
     pub fn log_delivered(&self) {
         for vhost in self.vhosts.values() {
             for queue in vhost.queues() {

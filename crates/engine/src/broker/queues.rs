@@ -62,7 +62,7 @@ impl<S: Seams> Broker<S> {
                 let queue = topology.declare_queue_passively(actor.connection, &name)?;
                 Ok::<QueueId, BrokerError>(queue.definition.id)
             })?;
-            return Ok(self.declared(&actor.vhost, id, &name, self.log_changes(&[])));
+            return self.declared(&actor.vhost, id, &name, self.log_changes(&[]));
         }
         let server_named = name.is_empty();
         let generated = server_named.then(|| format!("amq.gen-{}", self.random_name()));
@@ -94,18 +94,26 @@ impl<S: Seams> Broker<S> {
             })
         })?;
         count(&self.counters.queues_declared);
-        Ok(self.declared(&actor.vhost, id, name, position))
+        self.declared(&actor.vhost, id, name, position)
     }
 
-    fn declared(&self, vhost: &Vhost<S>, id: QueueId, name: &str, position: Position) -> DeclaredQueue {
-        let counts = vhost.queue_by_id(id).map(|queue| {
+    fn declared(
+        &self,
+        vhost: &Vhost<S>,
+        id: QueueId,
+        name: &str,
+        position: Position,
+    ) -> Result<DeclaredQueue, BrokerError> {
+        let queue = vhost.queue_by_id(id);
+        queue.as_ref().map_or(Ok(()), QueueRef::check_whole)?;
+        let counts = queue.map(|queue| {
             self.work(&queue, |cell, around| {
                 cell.renew_lease(around);
                 (cell.totals().ready, cell.consumer_count())
             })
         });
         let (ready, consumers) = counts.unwrap_or_default();
-        DeclaredQueue { name: name.into(), ready, consumers, position }
+        Ok(DeclaredQueue { name: name.into(), ready, consumers, position })
     }
 
     /// The names of direct reply-to exist without being declared; a reply name exists while its consumer does.
@@ -123,9 +131,11 @@ impl<S: Seams> Broker<S> {
         let id = self.as_caller(actor, |caller| {
             actor.vhost.topology.read(|topology| Ok(topology.read_queue(caller, name)?.definition.id))
         })?;
-        actor.vhost.queue_by_id(id).ok_or_else(|| {
+        let queue = actor.vhost.queue_by_id(id).ok_or_else(|| {
             BrokerError::not_found(format!("no queue '{name}' in vhost '{}'", actor.vhost.name))
-        })
+        })?;
+        queue.check_whole()?;
+        Ok(queue)
     }
 
     /// queue.purge: how many messages went, and the position that makes it durable.
@@ -134,7 +144,7 @@ impl<S: Seams> Broker<S> {
     /// 403, 404 and 405 as the rules say.
     pub fn purge_queue(&self, actor: &Actor<S>, name: &QueueName) -> Result<(Position, u64), BrokerError> {
         let queue = self.queue_to_read(actor, name)?;
-        let (count, position) = queue.with(|cell| cell.purge(&self.log));
+        let (count, position) = self.work(&queue, |cell, around| cell.purge(around));
         Ok((position, count))
     }
 
@@ -203,7 +213,12 @@ impl<S: Seams> Broker<S> {
     /// Ends a queue whose definition is gone: it takes nothing more, and the log forgets its messages.
     pub(super) fn end_queue(&self, vhost: &Vhost<S>, queue: &QueueRef<S>) -> Removed<S> {
         queue.kill();
-        let mut remains = queue.with(crate::cell::QueueCell::kill);
+        let mut remains = queue.with(|cell| {
+            let remains = cell.kill();
+            cell.forget_spilled(&self.spill);
+            cell.account(&self.hot);
+            remains
+        });
         if let Some(called_at) = remains.called_at.take() {
             self.timers.with(|timers| timers.remove(queue.id, called_at));
         }

@@ -14,6 +14,17 @@ use crate::queue::QueueRef;
 use crate::seams::Seams;
 use crate::shown;
 
+/// What came of a basic.get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Got {
+    /// A message of so many bytes.
+    Message(usize),
+    /// There is none.
+    Empty,
+    /// There are some, and none can be given yet: the connection is woken when it is worth asking again.
+    Later,
+}
+
 /// Where the answer of a basic.get goes.
 struct Target<'a> {
     out: &'a mut OutBuffer,
@@ -23,16 +34,10 @@ struct Target<'a> {
 }
 
 impl<S: Seams> QueueCell<S> {
-    /// basic.get, written to an outbox that the caller does not hold. Its bytes, or None if there is nothing to give.
-    pub fn get(
-        &mut self,
-        around: &Around<'_, S>,
-        to: &OutboxRef<S>,
-        channel: u16,
-        no_ack: bool,
-    ) -> Option<usize> {
+    /// basic.get, written to an outbox that the caller does not hold.
+    pub fn get(&mut self, around: &Around<'_, S>, to: &OutboxRef<S>, channel: u16, no_ack: bool) -> Got {
         let queue = around.queue;
-        self.take_for_get(around, no_ack, |contents, entry, left| {
+        self.take_for_get(around, to, no_ack, |contents, entry, left| {
             to.with(|outbox| {
                 let Outbox { out, channels, frame_max, .. } = outbox;
                 let Some(deliveries) = channels.get_mut(&channel) else { return false };
@@ -51,9 +56,9 @@ impl<S: Seams> QueueCell<S> {
         channel: u16,
         no_ack: bool,
         bytes: &mut Vec<u8>,
-    ) -> Option<usize> {
+    ) -> Got {
         let queue = around.queue;
-        self.take_for_get(around, no_ack, |contents, entry, left| {
+        self.take_for_get(around, to, no_ack, |contents, entry, left| {
             to.with(|outbox| {
                 let frame_max = outbox.frame_max;
                 let Some(deliveries) = outbox.channels.get_mut(&channel) else { return false };
@@ -69,22 +74,31 @@ impl<S: Seams> QueueCell<S> {
     fn take_for_get(
         &mut self,
         around: &Around<'_, S>,
+        to: &OutboxRef<S>,
         no_ack: bool,
         write: impl FnOnce(&Contents, &Entry, u64) -> bool,
-    ) -> Option<usize> {
+    ) -> Got {
         self.renew_lease(around);
+        self.note_get(around);
         self.drop_expired(around);
-        let Some(entry) = self.contents.take() else {
+        if self.contents.totals().ready == 0 {
             self.stats.got_empty += 1;
-            return None;
+            return Got::Empty;
+        }
+        // With very much to be dead-lettered expiry pauses; what has expired is not shown meanwhile.
+        let taken = if self.is_due(around) { None } else { self.contents.take_to_deliver() };
+        let Some(entry) = taken else {
+            self.wait(Some(to.waker()), 1);
+            return Got::Later;
         };
+        self.beyond.count_taken(1);
         let bytes = self.contents.message(&entry).stored_bytes();
         // What expired behind it is not among those that are left.
         self.drop_expired(around);
         let left = self.contents.totals().ready;
         if !write(&self.contents, &entry, left) {
             self.contents.put_back(entry);
-            return None;
+            return Got::Empty;
         }
         self.stats.redelivered += u64::from(entry.is_redelivered());
         if no_ack {
@@ -100,7 +114,7 @@ impl<S: Seams> QueueCell<S> {
             self.contents.hold(entry);
         }
         self.arm(around);
-        Some(bytes)
+        Got::Message(bytes)
     }
 }
 

@@ -10,7 +10,7 @@ use leveret_core::dead_letter::Reason;
 use leveret_core::ids::QueueSeq;
 use leveret_core::message::{Body, Message, SharedBody};
 use leveret_core::queue::{Entry, SeqRanges};
-use leveret_storage::SettleReason;
+use leveret_storage::{GroupId, SettleReason};
 
 use super::QueueCell;
 use crate::around::Around;
@@ -101,20 +101,22 @@ pub(crate) fn settle_reason(reason: Reason) -> SettleReason {
 impl<S: Seams> QueueCell<S> {
     /// Gives up the next messages as long as their time had run out at `until_ms`.
     pub(crate) fn expire(&mut self, around: &Around<'_, S>, until_ms: u64) {
-        self.give_up_while(around, Reason::Expired, |cell| {
+        self.give_up_while(around, None, Reason::Expired, |cell| {
             let may_wait = cell.given_up.len() < GIVEN_UP_MOST;
             if may_wait { cell.contents.pop_expired(until_ms) } else { None }
         });
     }
 
-    /// Gives up the next messages as long as the queue holds more than it may.
-    pub(super) fn make_room(&mut self, around: &Around<'_, S>) {
-        self.give_up_while(around, Reason::MaxLength, |cell| cell.contents.pop_overflow());
+    /// Gives up the next messages as long as the queue holds more than it may. What gives way to messages of a group
+    /// leaves with that group.
+    pub(super) fn make_room(&mut self, around: &Around<'_, S>, group: Option<GroupId>) {
+        self.give_up_while(around, group, Reason::MaxLength, |cell| cell.contents.pop_overflow());
     }
 
     fn give_up_while(
         &mut self,
         around: &Around<'_, S>,
+        group: Option<GroupId>,
         reason: Reason,
         mut next: impl FnMut(&mut Self) -> Option<Entry>,
     ) {
@@ -122,7 +124,7 @@ impl<S: Seams> QueueCell<S> {
         while let Some(entry) = next(self) {
             self.give_up(around, &entry, reason, &mut dropped);
         }
-        self.log_settled(around.log, None, &dropped, settle_reason(reason));
+        self.log_settled(around.log, group, &dropped, settle_reason(reason));
     }
 
     /// Gives up a taken message. `dropped` receives it if it is gone and the log must hear of it.
@@ -173,10 +175,13 @@ impl<S: Seams> QueueCell<S> {
         if self.given_up.is_empty() && self.is_due(around) {
             // Expiry paused for these.
             self.deliver(around);
+            self.wake_waiting();
         }
         self.is_being_moved = !self.given_up.is_empty();
         let most = self.given_up.len().min(most);
-        self.given_up.drain(..most).collect()
+        let batch: Vec<GivenUp> = self.given_up.drain(..most).collect();
+        self.moving = batch.iter().filter_map(|given_up| given_up.logged).collect();
+        batch
     }
 
     /// Ends the claim with messages left, since the log must catch up first: the queue's timer goes on with them, and
@@ -189,7 +194,8 @@ impl<S: Seams> QueueCell<S> {
         Vec::new()
     }
 
-    fn is_due(&self, around: &Around<'_, S>) -> bool {
+    /// Whether the next message has expired and is still here, since expiry has paused.
+    pub(crate) fn is_due(&self, around: &Around<'_, S>) -> bool {
         self.contents.is_timed()
             && self.contents.next_deadline_ms().is_some_and(|deadline| deadline <= around.now_ms())
     }

@@ -3,6 +3,7 @@
 //! Publishing takes numbers, enters the log's buffer, then offers; settling applies, then logs. So in the log no
 //! settlement precedes its message, and log order is apply order for each queue.
 
+mod cold;
 mod get;
 mod give_up;
 mod publish;
@@ -16,9 +17,10 @@ use leveret_core::arguments::{Arguments, QueueSettings};
 use leveret_core::dead_letter::Reason;
 use leveret_core::deliveries::OriginId;
 use leveret_core::ids::{ConnectionId, QueueId, QueueSeq};
-use leveret_core::message::Message;
 use leveret_core::names::ConsumerTag;
-use leveret_core::queue::{Consumer, ConsumerKey, Consumers, Contents, Keep, Requeued, SeqRanges, Totals};
+use leveret_core::queue::{
+    ColdCounts, Consumer, ConsumerKey, Consumers, Contents, Requeued, SeqRanges, Totals,
+};
 use leveret_storage::{GroupId, Position, SettleReason};
 
 use crate::around::Around;
@@ -26,6 +28,7 @@ use crate::outbox::OutboxRef;
 use crate::queue::Queue;
 use crate::seams::{Log, Seams};
 
+pub use get::Got;
 pub(crate) use give_up::{GivenUp, settle_reason};
 pub use publish::{Expiration, Incoming, Published, Purpose, Terms};
 
@@ -100,6 +103,9 @@ pub struct QueueCell<S: Seams> {
     called_at: Option<u64>,
     /// Until when the queue may be unused (x-expires).
     lease_ms: Option<u64>,
+    /// What is moved just now: the log counts it as here until that is logged.
+    moving: Vec<QueueSeq>,
+    pub(crate) beyond: cold::Beyond<S>,
 }
 
 impl<S: Seams> QueueCell<S> {
@@ -119,6 +125,8 @@ impl<S: Seams> QueueCell<S> {
             is_being_moved: false,
             called_at: None,
             lease_ms: None,
+            moving: Vec::new(),
+            beyond: cold::Beyond::default(),
         }
     }
 
@@ -198,7 +206,7 @@ impl<S: Seams> QueueCell<S> {
         self.log_settled(around.log, group, &rejected, SettleReason::Rejected);
         self.log_returned(around.log, group, &returned);
         if returned.any {
-            self.make_room(around);
+            self.make_room(around, None);
             self.drop_expired(around);
         }
         for key in resumed {
@@ -259,16 +267,26 @@ impl<S: Seams> QueueCell<S> {
 
     /// Drops all ready messages; their number, and the log position of it. Of an empty queue too: what emptied it
     /// may still wait for its sync.
-    pub fn purge(&mut self, log: &S::Log) -> (u64, Position) {
-        let mut logged = SeqRanges::default();
-        let count = self.contents.purge(&mut logged);
-        self.log_settled(log, None, &logged, SettleReason::Purged);
+    pub fn purge(&mut self, around: &Around<'_, S>) -> (u64, Position) {
+        let given_up = self.given_up.iter().filter_map(|given_up| given_up.logged);
+        let mut kept: Vec<QueueSeq> = given_up.chain(self.moving.iter().copied()).collect();
+        kept.sort_unstable();
+        let was_cold = self.contents.cold() > 0;
+        let mut settled = SeqRanges::default();
+        let count = self.contents.purge(&kept, &mut settled);
+        if self.durable {
+            self.log_settled(around.log, None, &settled, SettleReason::Purged);
+        }
+        if was_cold && self.beyond.spilled_until.is_some() && !settled.is_empty() {
+            around.spill.append(|gather| gather.settle(self.id.0, settled.as_slice(), SettleReason::Purged));
+        }
         (count, self.last_settlement)
     }
 
     /// Ends the queue.
     pub fn kill(&mut self) -> Remains<S> {
         self.dead = true;
+        self.wake_waiting();
         Remains {
             stats: self.stats,
             consumers: self.consumers.drain().collect(),
@@ -307,15 +325,20 @@ impl<S: Seams> QueueCell<S> {
         &self.consumers
     }
 
-    /// Puts a message back that the log kept.
-    pub fn restore(&mut self, seq: QueueSeq, message: &Message<'_>, keep: Keep) {
-        self.contents.restore(seq, message, keep);
+    /// Takes what the log says of a queue that was just made: the highest number ever given, and how many messages each
+    /// level has. None of them is in memory.
+    pub fn restore(&mut self, last: QueueSeq, lines: &[(u8, ColdCounts)]) {
+        self.contents.reserve_until(QueueSeq(last.0.saturating_add(1)));
+        self.beyond.since = self.contents.next_seq();
+        for (level, counts) in lines {
+            self.contents.restore_cold(*level, *counts);
+        }
     }
 
     /// The start of service: what fell due while nobody served goes, and the queue's lease begins anew, as RabbitMQ's
     /// does.
     pub(crate) fn begin(&mut self, around: &Around<'_, S>) {
-        self.make_room(around);
+        self.make_room(around, None);
         self.renew_lease(around);
         self.drop_expired(around);
         self.arm(around);
@@ -368,30 +391,16 @@ impl<S: Seams> QueueCell<S> {
         }
     }
 
-    /// Never gives a number below `seq` again.
-    pub fn reserve_until(&mut self, seq: QueueSeq) {
-        self.contents.reserve_until(seq);
-    }
-
-    /// Tells the log which messages were never delivered, at a clean stop.
+    /// Takes back what the log has as seen and what was never delivered, at a clean stop.
     pub fn log_delivered(&self, log: &S::Log) {
-        if !self.durable || self.dead {
+        if !self.durable || self.dead || !self.beyond.marked_seen {
             return;
         }
-        let mut delivered = SeqRanges::default();
-        self.contents.delivered(&mut delivered);
-        let mut never = Vec::with_capacity(delivered.as_slice().len() + 1);
-        let mut from = 0;
-        for (first, last) in delivered.as_slice() {
-            if from < *first {
-                never.push((from, first - 1));
-            }
-            from = last.saturating_add(1);
+        let mut never = SeqRanges::default();
+        self.contents.undelivered(self.beyond.since, &mut never);
+        if !never.is_empty() {
+            log.append(|gather| gather.unexpose(self.id.0, never.as_slice()));
         }
-        if from < self.contents.next_seq().0 {
-            never.push((from, self.contents.next_seq().0 - 1));
-        }
-        log.append(|gather| gather.unexpose(self.id.0, &never));
     }
 }
 

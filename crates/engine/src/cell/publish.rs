@@ -81,6 +81,8 @@ pub struct Published {
     pub position: Position,
     /// Which of them the queue refused, by their place among those that came.
     pub refused: Vec<u32>,
+    /// Some of them are cold and belong to a group: the queue must hear of its end.
+    pub awaits_group: bool,
 }
 
 impl<S: Seams> QueueCell<S> {
@@ -97,9 +99,9 @@ impl<S: Seams> QueueCell<S> {
         if around.queue.is_limited || self.could_overtake(incoming.clone()) {
             return self.publish_singly(around, purpose, incoming);
         }
-        let position = self.append(around, purpose.group, incoming);
+        let published = self.append(around, purpose.group, incoming);
         self.deliver(around);
-        Published { position, refused: Vec::new() }
+        published
     }
 
     /// Whether a message would go before an earlier one for which a consumer waits.
@@ -125,10 +127,11 @@ impl<S: Seams> QueueCell<S> {
                 }
                 continue;
             }
-            let position = self.append(around, purpose.group, std::iter::once(item));
-            published.position = published.position.max(position);
+            let appended = self.append(around, purpose.group, std::iter::once(item));
+            published.position = published.position.max(appended.position);
+            published.awaits_group |= appended.awaits_group;
             self.deliver(around);
-            self.make_room(around);
+            self.make_room(around, purpose.group);
         }
         self.drop_expired(around);
         self.arm(around);
@@ -140,17 +143,46 @@ impl<S: Seams> QueueCell<S> {
         around: &Around<'_, S>,
         group: Option<GroupId>,
         incoming: impl Iterator<Item = Incoming<'a>> + Clone,
-    ) -> Position {
-        let first = self.contents.next_seq();
-        let mut now_ms = None;
-        let mut any_logged = false;
+    ) -> Published {
+        let mut batch = Batch {
+            group,
+            first: self.contents.next_seq(),
+            now_ms: None,
+            is_seen: self.marks_seen(around),
+            any_cold: false,
+        };
+        let mut room = self.room(around);
+        let (mut any_logged, mut any_spilled) = (false, false);
         for item in incoming.clone() {
-            let keep = self.keep(around, &item.terms, &mut now_ms);
+            let mut keep = self.keep(around, &item.terms, &mut batch.now_ms);
+            keep.exposed = batch.is_seen;
             any_logged |= keep.logged;
-            self.contents.enqueue(&item.message, keep);
+            let bytes = item.message.stored_bytes() as u64;
+            if room < bytes || self.contents.goes_cold(keep.level) {
+                // What follows goes the same way, so that a batch is cut once.
+                room = 0;
+                batch.any_cold = true;
+                any_spilled |= !keep.logged;
+                let body_len = item.message.body.len() as u64;
+                self.contents.enqueue_cold(keep.level, body_len, keep.deadline_ms.is_some());
+            } else {
+                room -= bytes;
+                self.contents.enqueue(&item.message, keep);
+            }
         }
-        self.stats.published += self.contents.next_seq().0 - first.0;
-        if any_logged { self.log_messages(around, group, (first, now_ms), incoming) } else { Position(0) }
+        self.stats.published += self.contents.next_seq().0 - batch.first.0;
+        if any_spilled {
+            self.spill_messages(around, batch, incoming.clone());
+        }
+        if !any_logged {
+            return Published::default();
+        }
+        self.beyond.marked_seen |= batch.is_seen;
+        let position = self.log_messages(around, batch, incoming);
+        if batch.any_cold {
+            self.note_cold(group, batch.first, position);
+        }
+        Published { position, refused: Vec::new(), awaits_group: batch.any_cold && group.is_some() }
     }
 
     /// How a message is kept. The time is asked for once, and only where there is a deadline.
@@ -176,39 +208,85 @@ impl<S: Seams> QueueCell<S> {
     fn log_messages<'a>(
         &self,
         around: &Around<'_, S>,
-        group: Option<GroupId>,
-        (first, mut now_ms): (QueueSeq, Option<u64>),
+        mut batch: Batch,
         incoming: impl Iterator<Item = Incoming<'a>>,
     ) -> Position {
         around.log.append(|gather| {
             let mut position = Position(0);
-            for (seq, item) in (first.0..).zip(incoming) {
-                let keep = self.keep(around, &item.terms, &mut now_ms);
+            for (seq, item) in (batch.first.0..).zip(incoming) {
+                let keep = self.keep(around, &item.terms, &mut batch.now_ms);
                 if !keep.logged {
                     continue;
                 }
-                if let Some(group) = group {
+                if let Some(group) = batch.group {
                     gather.within(group);
                 }
-                let flags =
-                    if keep.annotated { MessageFlags::SEEN.with(ANNOTATED) } else { MessageFlags::SEEN };
+                let is_cold = batch.any_cold && self.contents.holds_cold(keep.level, QueueSeq(seq));
+                let flags = flags(batch.is_seen && !is_cold, keep.annotated);
                 let (order_key, deadline_ms) = (keep.level.into(), keep.deadline_ms.unwrap_or_default());
                 position = match item.shared_body {
                     Some(body) => gather.entry(body, self.id.0, seq, flags, order_key, deadline_ms),
-                    None => {
-                        let lengths = Lengths::of(&item.message);
-                        let parts = lengths.parts(&item.message);
-                        let segments = match item.message.body {
-                            Body::Small(_) => &[][..],
-                            Body::Large(body) => body.segments(),
-                        };
-                        let body_len = body_len(&item.message);
-                        let payload = Payload { parts: &parts, segments, body_len };
+                    None => with_payload(&item.message, |payload| {
                         gather.message(self.id.0, seq, flags, order_key, deadline_ms, payload)
-                    }
+                    }),
                 };
             }
             position
         })
     }
+
+    /// Writes those to the spill that are not logged and not in memory either.
+    fn spill_messages<'a>(
+        &mut self,
+        around: &Around<'_, S>,
+        mut batch: Batch,
+        incoming: impl Iterator<Item = Incoming<'a>>,
+    ) {
+        let position = around.spill.append(|gather| {
+            let mut position = Position(0);
+            for (seq, item) in (batch.first.0..).zip(incoming) {
+                let keep = self.keep(around, &item.terms, &mut batch.now_ms);
+                if keep.logged || !self.contents.holds_cold(keep.level, QueueSeq(seq)) {
+                    continue;
+                }
+                let (order_key, deadline_ms) = (keep.level.into(), keep.deadline_ms.unwrap_or_default());
+                position = with_payload(&item.message, |payload| {
+                    let flags = flags(false, keep.annotated);
+                    gather.message(self.id.0, seq, flags, order_key, deadline_ms, payload)
+                });
+            }
+            position
+        });
+        self.beyond.spilled_until = Some(position);
+    }
+}
+
+/// Messages that come in together.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    group: Option<GroupId>,
+    /// The number of the first.
+    first: QueueSeq,
+    /// The time, once it was needed.
+    now_ms: Option<u64>,
+    /// Those in memory are marked as seen.
+    is_seen: bool,
+    /// Some are not in memory.
+    any_cold: bool,
+}
+
+fn flags(is_seen: bool, is_annotated: bool) -> MessageFlags {
+    let flags = if is_seen { MessageFlags::SEEN } else { MessageFlags::NONE };
+    if is_annotated { flags.with(ANNOTATED) } else { flags }
+}
+
+#[inline]
+fn with_payload<R>(message: &Message<'_>, run: impl FnOnce(Payload<'_>) -> R) -> R {
+    let lengths = Lengths::of(message);
+    let parts = lengths.parts(message);
+    let segments = match message.body {
+        Body::Small(_) => &[][..],
+        Body::Large(body) => body.segments(),
+    };
+    run(Payload { parts: &parts, segments, body_len: body_len(message) })
 }

@@ -31,7 +31,7 @@ use leveret_core::connection::{Connection, Due, Phase, TlsFacts};
 use leveret_core::ids::{ConnectionId, MonotonicMillis, UnixMillis};
 use leveret_core::limits;
 use leveret_core::names::UserName;
-use leveret_protocol::amqp::AMQPClass;
+use leveret_protocol::amqp::{AMQPClass, basic};
 use leveret_protocol::error::DecodeErrorKind;
 use leveret_protocol::frame::{FrameKind, parse_frame};
 use leveret_protocol::protocol_header::{GARBAGE_REPLY, HeaderVerdict, check_protocol_header};
@@ -174,6 +174,10 @@ pub struct Session<S: Seams> {
     claimed: Vec<QueueRef<S>>,
     reply_consumers: reply_to::ReplyConsumers,
     blocked: bool,
+    /// A basic.get that waits for the disk: nothing behind it is performed before it.
+    later: Option<(u16, basic::Get)>,
+    /// It was answered, and what the input held behind it is still to be performed.
+    is_resumed: bool,
     /// Bytes of answers, got and returned messages since the socket last took everything.
     answered_bytes: usize,
     /// The client closed the connection; close-ok waits for the log.
@@ -210,6 +214,8 @@ impl<S: Seams> Session<S> {
             claimed: Vec::new(),
             reply_consumers: reply_to::ReplyConsumers::default(),
             blocked: false,
+            later: None,
+            is_resumed: false,
             answered_bytes: 0,
             peer_closing: false,
             flow: Flow::Go,
@@ -230,7 +236,7 @@ impl<S: Seams> Session<S> {
         if !self.header_seen && !self.take_header(buf) {
             return self.flow;
         }
-        while self.flow == Flow::Go && !self.peer_closing {
+        while self.flow == Flow::Go && !self.peer_closing && self.later.is_none() {
             match self.step(buf, now) {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -324,9 +330,20 @@ impl<S: Seams> Session<S> {
             }
         }
         self.unblock_if_cleared();
+        self.get_later(now);
         self.release();
         if self.peer_closing && self.waiting.is_empty() && self.flow == Flow::Go {
             self.answer_close();
+        }
+        self.flow
+    }
+
+    /// Goes on with the rest of the input, if [`Session::woken`] has answered what it waited behind.
+    pub fn resume(&mut self, buf: &mut BytesMut, now: MonotonicMillis) -> Flow {
+        if std::mem::take(&mut self.is_resumed) && self.flow == Flow::Go {
+            let flow = self.take_input(buf, now);
+            self.left_over = buf.len();
+            return flow;
         }
         self.flow
     }
@@ -342,7 +359,7 @@ impl<S: Seams> Session<S> {
         if self.connection.timed_out(now) {
             self.flow = Flow::Close;
         } else if self.connection.phase() == Phase::Running {
-            if self.blocked || self.log_is_behind() {
+            if self.blocked || self.later.is_some() || self.log_is_behind() {
                 // What the peer sends is not read now, so its silence says nothing.
                 self.connection.heartbeat().received(now);
             }
@@ -382,6 +399,7 @@ impl<S: Seams> Session<S> {
     #[must_use]
     pub fn wants_input(&self) -> bool {
         !self.blocked
+            && self.later.is_none()
             && !self.log_is_behind()
             && self.answered_bytes < limits::UNREAD_ANSWER_BYTES
             && self.waiting.iter().all(|number| {
@@ -390,13 +408,20 @@ impl<S: Seams> Session<S> {
     }
 
     fn log_is_behind(&self) -> bool {
-        self.broker.log.backlog_bytes() >= self.broker.settings.log_backlog_bytes
+        let broker = &self.broker;
+        broker.log.backlog_bytes() + broker.spill.backlog_bytes() >= broker.settings.log_backlog_bytes
     }
 
     /// For a task that is held back by the log: asks for a wake once it has caught up.
     pub fn wake_when_log_catches_up(&mut self) {
         let synced = self.broker.log.synced();
         if self.log_is_behind() && self.catches_up_at.is_none_or(|position| position <= synced) {
+            let spill = &self.broker.spill;
+            if spill.backlog_bytes() > self.broker.log.backlog_bytes() {
+                let position = spill.append(|gather| gather.last_position());
+                spill.wake_when_synced(position, self.outbox.waker());
+                return;
+            }
             let position = self.broker.last_position();
             self.catches_up_at = Some(position);
             self.broker.log.wake_when_synced(position, self.outbox.waker());

@@ -288,13 +288,15 @@ impl<S: Seams> Session<S> {
         Ok(())
     }
 
-    /// Publishes what was checked and routed, within a group of the log if one is given.
+    /// Publishes what was checked and routed, within a group of the log if one is given: the queues that must hear of
+    /// that group's end.
     pub(super) fn publish_prepared(
         &mut self,
         items: &mut [Item<S>],
         sources: &[Bytes],
         group: Option<GroupId>,
-    ) {
+    ) -> Vec<QueueRef<S>> {
+        let mut awaiting = Vec::new();
         self.share_bodies(items, sources);
         self.deal_out(items);
         let mut position = Position(0);
@@ -314,6 +316,9 @@ impl<S: Seams> Session<S> {
             if claimed {
                 self.claimed.push(queue.clone());
             }
+            if published.awaits_group {
+                awaiting.push(queue.clone());
+            }
             any_refused |= !published.refused.is_empty();
             for at in published.refused {
                 let item = share.items.get(at as usize).and_then(|at| items.get_mut(*at as usize));
@@ -332,6 +337,7 @@ impl<S: Seams> Session<S> {
         if group.is_none() {
             self.move_given_up();
         }
+        awaiting
     }
 
     /// Writes bodies that several queues will log once, before their entries.

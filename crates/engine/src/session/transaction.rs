@@ -96,7 +96,7 @@ impl<S: Seams> Session<S> {
             return Ok(Position(0));
         }
         let group = self.broker.log.append(|gather| gather.begin_group());
-        self.publish_prepared(&mut items, &heads, Some(group));
+        let awaiting = self.publish_prepared(&mut items, &heads, Some(group));
         drop(held);
         for op in acks {
             // Checked when it came; what a queue's deletion took meanwhile is gone anyway.
@@ -104,6 +104,7 @@ impl<S: Seams> Session<S> {
         }
         self.settle_collected(Some(group));
         let position = self.broker.log.append(|gather| gather.commit_group(group));
+        self.claimed.extend(self.broker.end_group(group, position, awaiting));
         // A rejected message leaves its queue with its move: commit-ok waits for that too.
         let any_moved = self.move_given_up();
         if items.iter().any(Item::is_refused) {

@@ -13,23 +13,25 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use leveret_core::access::{Access, PasswordHash, Permission, User};
 use leveret_core::definition::{Definition, VhostDefinition};
 use leveret_core::ids::{MonotonicMillis, UnixMillis};
 use leveret_engine::boot::{boot, is_first_start};
-use leveret_engine::broker::Settings;
-use leveret_engine::{
-    Broker, Clock, Flow, Log, Peer, Registry, Seams, Session, Shared, SharedRw, Wake, WriteQueue,
+use leveret_engine::broker::{Cold, Settings};
+use leveret_engine::{Broker, Clock, Log, Peer, Registry, Seams, Session, Shared, SharedRw, Wake};
+use leveret_protocol::amqp::connection;
+use leveret_storage::{
+    CrashKeeps, DataDir, Gather, LogWriter, MemoryDisk, Position, StorageOptions, open_store,
 };
-use leveret_protocol::amqp::{
-    AMQPClass, AMQPValue, FieldTable, basic, channel, confirm, connection, queue, tx,
-};
-use leveret_protocol::encode;
-use leveret_protocol::frame::{FrameKind, parse_frame};
-use leveret_protocol::method::{Ack, Method, Nack, Publish, decode_method};
-use leveret_protocol::properties::{PropertyView, parse_content_header};
-use leveret_storage::{CrashKeeps, DataDir, Gather, LogWriter, MemoryDisk, Position, StorageOptions};
+
+mod client;
+mod store;
+
+use client::client_properties;
+#[allow(unused_imports, reason = "each test file uses its own part of the harness")]
+pub(crate) use client::{Argument, Client, publish_bytes, publish_with};
+pub(crate) use store::TestStore;
 
 /// The engine's seams for one thread of tests (or a few: the locks are real ones).
 pub(crate) struct Plain;
@@ -41,6 +43,8 @@ impl Seams for Plain {
         Map<K, V>;
     type Waker = Wakes;
     type Log = HeldLog;
+    type Spill = HeldLog;
+    type Store = TestStore;
 }
 
 /// A mutex. Locking it twice on one thread is a fault of the engine's and fails the test.
@@ -166,7 +170,14 @@ impl HeldLog {
 
     /// Writes and syncs what was appended, and wakes who waits for it.
     pub(crate) fn sync(&self) {
-        let synced = self.writer.lock().unwrap().step(&mut self.gather.lock().unwrap()).unwrap();
+        assert!(self.try_sync(), "the disk takes it");
+    }
+
+    /// As [`HeldLog::sync`]; false if the disk is gone.
+    fn try_sync(&self) -> bool {
+        let Ok(synced) = self.writer.lock().unwrap().step(&mut self.gather.lock().unwrap()) else {
+            return false;
+        };
         self.synced.store(synced.0, Ordering::Release);
         self.waiting.lock().unwrap().retain(|(position, waker)| {
             if *position <= synced {
@@ -174,6 +185,7 @@ impl HeldLog {
             }
             *position > synced
         });
+        true
     }
 }
 
@@ -260,15 +272,40 @@ impl World {
     }
 
     fn start(disk: MemoryDisk, clock: StandingClock) -> Self {
+        Self::start_with(disk, clock, Settings::default())
+    }
+
+    /// A new broker whose messages may take so many bytes of memory.
+    pub(crate) fn with_hot_window(hot_window_bytes: u64) -> Self {
+        let world = Self::new();
+        world.restart_with(Settings { hot_window_bytes, ..Settings::default() })
+    }
+
+    /// A clean stop, and a start with other settings.
+    pub(crate) fn restart_with(mut self, settings: Settings) -> Self {
+        self.broker.log_delivered();
+        self.sync();
+        let disk = self.disk.crash(CrashKeeps::Nothing);
+        self.dir = None;
+        Self::start_with(disk, self.clock, settings)
+    }
+
+    fn start_with(disk: MemoryDisk, clock: StandingClock, settings: Settings) -> Self {
         let options = StorageOptions { slot_bytes: Some(1 << 20), ..StorageOptions::default() };
         let dir = DataDir::open(disk.clone(), Path::new("/data"), options).unwrap();
         let (booted, recovered) = boot::<Plain, MemoryDisk>(&dir, None, Access::new([])).unwrap();
         let first_start = is_first_start(&booted);
         let log = HeldLog::new(LogWriter::open(&dir, recovered.tail).unwrap());
+        let spill_dir = DataDir::open(MemoryDisk::new(1), Path::new("/spill"), options).unwrap();
+        let spilled = open_store(&spill_dir, None).unwrap();
+        let cold = Cold {
+            spill: HeldLog::new(LogWriter::open(&spill_dir, spilled.tail).unwrap()),
+            store: TestStore::new(recovered.store, spilled.store, spill_dir),
+        };
         let random = AtomicU64::new(0);
         let entropy = move || u128::from(random.fetch_add(1, Ordering::Relaxed)).to_le_bytes();
-        let broker =
-            Arc::new(Broker::new(Settings::default(), booted, log, Box::new(entropy), clock.as_engine()));
+        let broker = Arc::new(Broker::new(settings, booted, log, cold, Box::new(entropy), clock.as_engine()));
+        store::pump(&broker);
         Self { broker, clock, first_start, disk, dir: Some(dir) }
     }
 
@@ -285,8 +322,10 @@ impl World {
     /// Lets time go by, and calls the queues that are due as the shell's timer does.
     pub(crate) fn pass(&self, ms: u64) {
         self.clock.0.fetch_add(ms, Ordering::Relaxed);
+        store::pump(&self.broker);
         while self.broker.next_deadline().is_some_and(|at| at.0 <= self.clock.0.load(Ordering::Relaxed)) {
             self.broker.tick();
+            store::pump(&self.broker);
         }
     }
 
@@ -344,7 +383,14 @@ impl World {
         };
         let wakes = Wakes::default();
         let session = Session::new(&self.broker, peer, wakes.clone(), MonotonicMillis(0));
-        Client { session, wakes, now: MonotonicMillis(0), unread: BytesMut::new() }
+        Client {
+            session,
+            wakes,
+            now: MonotonicMillis(0),
+            broker: Arc::clone(&self.broker),
+            unsent: BytesMut::new(),
+            unread: BytesMut::new(),
+        }
     }
 
     /// A client that has logged in.
@@ -380,367 +426,3 @@ impl World {
         client
     }
 }
-
-fn client_properties() -> FieldTable {
-    let mut capabilities = FieldTable::default();
-    for name in ["consumer_cancel_notify", "connection.blocked"] {
-        capabilities.insert(name.into(), AMQPValue::Boolean(true));
-    }
-    let mut properties = FieldTable::default();
-    properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
-    properties
-}
-
-/// An argument of a declaration.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Argument<'a> {
-    /// A number.
-    Number(i64),
-    /// A text.
-    Text(&'a str),
-    /// A boolean.
-    Flag(bool),
-}
-
-impl Argument<'_> {
-    fn to_amqp(self) -> AMQPValue {
-        match self {
-            Self::Number(number) => AMQPValue::LongLongInt(number),
-            Self::Text(text) => AMQPValue::LongString(text.into()),
-            Self::Flag(flag) => AMQPValue::Boolean(flag),
-        }
-    }
-}
-
-/// A session, and what it was sent.
-pub(crate) struct Client {
-    /// The session.
-    pub(crate) session: Session<Plain>,
-    /// The wakes of its task.
-    pub(crate) wakes: Wakes,
-    /// Its clock.
-    pub(crate) now: MonotonicMillis,
-    unread: BytesMut,
-}
-
-/// Wraps a class's method.
-pub(crate) trait IntoClass {
-    /// The method with its class.
-    fn into_class(self) -> AMQPClass;
-}
-
-macro_rules! classes {
-    ($($module:ident => $class:ident),*) => {
-        $(impl IntoClass for $module::AMQPMethod {
-            fn into_class(self) -> AMQPClass {
-                AMQPClass::$class(self)
-            }
-        })*
-    };
-}
-
-use leveret_protocol::amqp::exchange;
-classes!(connection => Connection, channel => Channel, exchange => Exchange, queue => Queue, basic => Basic,
-    confirm => Confirm, tx => Tx);
-
-impl Client {
-    /// Sends bytes.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Flow {
-        let mut input = BytesMut::from(bytes);
-        self.session.input(&mut input, self.now)
-    }
-
-    /// Sends a method.
-    pub(crate) fn method(&mut self, channel: u16, method: impl IntoClass) -> Flow {
-        let mut bytes = Vec::new();
-        encode::encode_method(&mut bytes, channel, method.into_class()).unwrap();
-        self.bytes(&bytes)
-    }
-
-    /// The task was woken, if it was.
-    pub(crate) fn wake(&mut self) {
-        if self.wakes.take() > 0 {
-            self.session.woken(self.now);
-        }
-    }
-
-    /// Reads everything that was sent, in short: `channel method details`.
-    pub(crate) fn frames(&mut self) -> Vec<String> {
-        self.collect();
-        let mut frames = Vec::new();
-        while let Some((frame, used)) = parse_frame(&self.unread, 131_072).unwrap() {
-            if frame.kind == FrameKind::Method {
-                frames.push(format!("{} {}", frame.channel, described(frame.payload)));
-            }
-            self.unread.advance(used);
-        }
-        frames
-    }
-
-    /// What the task does: looks at its wake, then writes all there is.
-    fn collect(&mut self) {
-        self.wake();
-        loop {
-            let mut output = WriteQueue::default();
-            self.session.take_output(&mut output);
-            if !output.has_remaining() {
-                break;
-            }
-            while output.has_remaining() {
-                let chunk = output.chunk().len();
-                self.unread.extend_from_slice(output.chunk());
-                output.advance(chunk);
-            }
-            self.session.flushed(self.now);
-        }
-    }
-
-    /// The reply-to of the message that was got last; reads everything that was sent.
-    pub(crate) fn reply_to(&mut self) -> String {
-        self.collect();
-        let mut name = String::new();
-        while let Some((frame, used)) = parse_frame(&self.unread, 131_072).unwrap() {
-            if frame.kind == FrameKind::Header {
-                let header = parse_content_header(frame.payload).unwrap();
-                let properties = PropertyView::parse(header.properties).unwrap();
-                name = String::from_utf8(properties.reply_to().unwrap_or_default().to_vec()).unwrap();
-            }
-            self.unread.advance(used);
-        }
-        name
-    }
-
-    /// channel.open.
-    pub(crate) fn open(&mut self, channel: u16) {
-        self.method(channel, channel::AMQPMethod::Open(channel::Open {}));
-    }
-
-    /// queue.declare.
-    pub(crate) fn declare(&mut self, channel: u16, queue: &str, durable: bool) {
-        self.declare_as(channel, queue, durable, false, false);
-    }
-
-    /// queue.declare with all flags.
-    pub(crate) fn declare_as(
-        &mut self,
-        channel: u16,
-        queue: &str,
-        durable: bool,
-        exclusive: bool,
-        auto_delete: bool,
-    ) {
-        self.method(
-            channel,
-            queue::AMQPMethod::Declare(queue::Declare {
-                queue: queue.into(),
-                passive: false,
-                durable,
-                exclusive,
-                auto_delete,
-                nowait: false,
-                arguments: FieldTable::default(),
-            }),
-        );
-    }
-
-    /// queue.declare of a durable queue with arguments.
-    pub(crate) fn declare_with(&mut self, channel: u16, queue: &str, arguments: &[(&str, Argument<'_>)]) {
-        let mut table = FieldTable::default();
-        for (name, value) in arguments {
-            table.insert((*name).into(), value.to_amqp());
-        }
-        self.method(
-            channel,
-            queue::AMQPMethod::Declare(queue::Declare {
-                queue: queue.into(),
-                passive: false,
-                durable: true,
-                exclusive: false,
-                auto_delete: false,
-                nowait: false,
-                arguments: table,
-            }),
-        );
-    }
-
-    /// Exchange and queues bound to it.
-    pub(crate) fn bind(&mut self, channel: u16, exchange: &str, kind: &str, queues: &[&str]) {
-        self.method(
-            channel,
-            exchange::AMQPMethod::Declare(exchange::Declare {
-                exchange: exchange.into(),
-                kind: kind.into(),
-                passive: false,
-                durable: true,
-                auto_delete: false,
-                internal: false,
-                nowait: false,
-                arguments: FieldTable::default(),
-            }),
-        );
-        for queue in queues {
-            self.method(
-                channel,
-                queue::AMQPMethod::Bind(queue::Bind {
-                    queue: (*queue).into(),
-                    exchange: exchange.into(),
-                    routing_key: (*queue).into(),
-                    nowait: false,
-                    arguments: FieldTable::default(),
-                }),
-            );
-        }
-    }
-
-    /// basic.reject without requeue.
-    pub(crate) fn reject(&mut self, channel: u16, delivery_tag: u64, multiple: bool) {
-        let mut bytes = Vec::new();
-        encode::encode_nack(&mut bytes, channel, &Nack { delivery_tag, multiple, requeue: false });
-        self.bytes(&bytes);
-    }
-
-    /// Gets and keeps all messages of a queue: their bodies.
-    pub(crate) fn take_all(&mut self, channel: u16, queue: &str) -> Vec<String> {
-        self.frames();
-        let mut bodies = Vec::new();
-        loop {
-            self.get(channel, queue, true);
-            self.collect();
-            let mut got = None;
-            while let Some((frame, used)) = parse_frame(&self.unread, 131_072).unwrap() {
-                if frame.kind == FrameKind::Body {
-                    got = Some(String::from_utf8(frame.payload.to_vec()).unwrap());
-                }
-                self.unread.advance(used);
-            }
-            let Some(body) = got else { return bodies };
-            bodies.push(body);
-        }
-    }
-
-    /// A persistent basic.publish.
-    pub(crate) fn publish(&mut self, channel: u16, exchange: &str, key: &str, body: &[u8]) {
-        let bytes = publish_bytes(channel, exchange, key, body, true);
-        self.bytes(&bytes);
-    }
-
-    /// basic.consume with a tag.
-    pub(crate) fn consume(&mut self, channel: u16, queue: &str, tag: &str, no_ack: bool) {
-        self.method(
-            channel,
-            basic::AMQPMethod::Consume(basic::Consume {
-                queue: queue.into(),
-                consumer_tag: tag.into(),
-                no_local: false,
-                no_ack,
-                exclusive: false,
-                nowait: false,
-                arguments: FieldTable::default(),
-            }),
-        );
-    }
-
-    /// basic.get.
-    pub(crate) fn get(&mut self, channel: u16, queue: &str, no_ack: bool) {
-        self.method(channel, basic::AMQPMethod::Get(basic::Get { queue: queue.into(), no_ack }));
-    }
-
-    /// basic.qos.
-    pub(crate) fn qos(&mut self, channel: u16, prefetch_count: u16, global: bool) {
-        self.method(channel, basic::AMQPMethod::Qos(basic::Qos { prefetch_count, global }));
-    }
-
-    /// basic.ack.
-    pub(crate) fn ack(&mut self, channel: u16, delivery_tag: u64, multiple: bool) {
-        let mut bytes = Vec::new();
-        encode::encode_ack(&mut bytes, channel, &Ack { delivery_tag, multiple });
-        self.bytes(&bytes);
-    }
-
-    /// basic.nack with requeue.
-    pub(crate) fn nack(&mut self, channel: u16, delivery_tag: u64, multiple: bool) {
-        let mut bytes = Vec::new();
-        encode::encode_nack(&mut bytes, channel, &Nack { delivery_tag, multiple, requeue: true });
-        self.bytes(&bytes);
-    }
-}
-
-/// A publish as it stands on the wire.
-pub(crate) fn publish_bytes(
-    channel: u16,
-    exchange: &str,
-    key: &str,
-    body: &[u8],
-    persistent: bool,
-) -> Vec<u8> {
-    // delivery-mode alone: bit 12.
-    let properties = [0x10, 0x00, if persistent { 2 } else { 1 }];
-    publish_with(channel, exchange, key, body, &properties)
-}
-
-/// A publish with raw properties.
-pub(crate) fn publish_with(
-    channel: u16,
-    exchange: &str,
-    key: &str,
-    body: &[u8],
-    properties: &[u8],
-) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let publish = Publish {
-        exchange: exchange.as_bytes(),
-        routing_key: key.as_bytes(),
-        mandatory: false,
-        immediate: false,
-    };
-    encode::encode_publish(&mut bytes, channel, &publish);
-    encode::encode_content_header(&mut bytes, channel, 60, body.len() as u64, properties);
-    encode::encode_body(&mut bytes, channel, 131_072, body);
-    bytes
-}
-
-fn described(payload: &[u8]) -> String {
-    match decode_method(payload).unwrap() {
-        Method::Ack(ack) => format!("ack {}{}", ack.delivery_tag, if ack.multiple { "+" } else { "" }),
-        Method::Nack(nack) => format!("nack {}{}", nack.delivery_tag, if nack.multiple { "+" } else { "" }),
-        Method::Deliver(d) => {
-            let again = if d.redelivered { " again" } else { "" };
-            format!("deliver {} {}{again}", String::from_utf8_lossy(d.consumer_tag), d.delivery_tag)
-        }
-        Method::GetOk(g) => format!("get-ok {}{}", g.delivery_tag, if g.redelivered { " again" } else { "" }),
-        Method::Return(r) => format!("return {}", r.reply_code),
-        Method::Cold(AMQPClass::Channel(channel::AMQPMethod::Close(close))) => {
-            format!("channel.close {}", close.reply_code)
-        }
-        Method::Cold(AMQPClass::Connection(connection::AMQPMethod::Close(close))) => {
-            format!("connection.close {}", close.reply_code)
-        }
-        method => {
-            let (class, id) = method.ids();
-            let name = NAMES.iter().find(|(ids, _)| *ids == (class, id)).map(|(_, name)| *name);
-            name.map_or_else(|| format!("{class}.{id}"), str::to_owned)
-        }
-    }
-}
-
-const NAMES: [((u16, u16), &str); 19] = [
-    ((10, 51), "connection.close-ok"),
-    ((10, 60), "connection.blocked"),
-    ((10, 61), "connection.unblocked"),
-    ((20, 11), "channel.open-ok"),
-    ((20, 41), "channel.close-ok"),
-    ((40, 11), "exchange.declare-ok"),
-    ((40, 21), "exchange.delete-ok"),
-    ((50, 11), "queue.declare-ok"),
-    ((50, 31), "queue.purge-ok"),
-    ((50, 41), "queue.delete-ok"),
-    ((60, 11), "qos-ok"),
-    ((60, 21), "consume-ok"),
-    ((60, 30), "cancel"),
-    ((60, 31), "cancel-ok"),
-    ((60, 72), "get-empty"),
-    ((85, 11), "confirm.select-ok"),
-    ((90, 11), "tx.select-ok"),
-    ((90, 21), "commit-ok"),
-    ((90, 31), "rollback-ok"),
-];

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use leveret_core::BrokerError;
 use leveret_core::admin::{Admin, AdminError};
 use leveret_engine::Log;
 use leveret_storage::Position;
@@ -41,6 +42,25 @@ impl BrokerAdmin {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
+    }
+
+    /// Asks until what is asked for has come into memory; callers are on threads that may wait for the disk.
+    ///
+    /// # Errors
+    /// What the broker refuses; [`AdminError::Stopping`].
+    pub(super) fn once_in_memory<R>(
+        &self,
+        mut ask: impl FnMut() -> Result<Option<R>, BrokerError>,
+    ) -> Result<R, AdminError> {
+        loop {
+            if let Some(answer) = ask().map_err(AdminError::Refused)? {
+                return Ok(answer);
+            }
+            if self.broker.log.is_stopped() {
+                return Err(AdminError::Stopping);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Makes changes that wait for the disk once, at their end.

@@ -150,7 +150,7 @@ impl TopologyAdmin for BrokerAdmin {
             self.broker.purge_queue(&actor, &name).map_err(refused)?
         } else {
             let queue = actor.vhost.queue(&name).ok_or(AdminError::NotFound)?;
-            let (count, position) = queue.with(|cell| cell.purge(&self.broker.log));
+            let (count, position) = self.broker.work(&queue, |cell, around| cell.purge(around));
             (position, count)
         };
         self.wait_for(position)?;
@@ -236,8 +236,9 @@ impl TopologyAdmin for BrokerAdmin {
             AckMode::Ack => Outcome::Acked,
             AckMode::Reject => Outcome::Rejected,
         };
-        let got = self.broker.get_messages(&actor, &name, outcome, (extent.count, extent.truncate));
-        let (messages, position) = got.map_err(refused)?;
+        let extent = (extent.count, extent.truncate);
+        let (messages, position) =
+            self.once_in_memory(|| self.broker.get_messages(&actor, &name, outcome, extent))?;
         self.wait_for(position)?;
         Ok(messages.into_iter().map(message_view).collect())
     }
@@ -250,8 +251,9 @@ impl TopologyAdmin for BrokerAdmin {
         extent: GetExtent,
     ) -> Result<Vec<MessageView>, AdminError> {
         let (actor, name) = self.existing_queue(acting, vhost, queue)?;
-        let shown = self.broker.peek_messages(&actor, &name, (extent.count, extent.truncate));
-        Ok(shown.map_err(refused)?.into_iter().map(message_view).collect())
+        let extent = (extent.count, extent.truncate);
+        let shown = self.once_in_memory(|| self.broker.peek_messages(&actor, &name, extent))?;
+        Ok(shown.into_iter().map(message_view).collect())
     }
 }
 

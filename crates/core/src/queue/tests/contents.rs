@@ -89,7 +89,7 @@ proptest! {
                 }
                 Step::Purge => {
                     let mut logged = SeqRanges::default();
-                    let count = contents.purge(&mut logged);
+                    let count = contents.purge(&[], &mut logged);
                     prop_assert_eq!(count, model.ready.len() as u64);
                     let told: u64 = logged.as_slice().iter().map(|(a, b)| b - a + 1).sum();
                     prop_assert_eq!(told, count);

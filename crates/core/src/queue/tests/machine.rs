@@ -137,8 +137,8 @@ fn settings() -> impl Strategy<Value = QueueSettings> {
     )
 }
 
-fn agree(settings: &QueueSettings, operations: &[Operation]) -> Result<(), TestCaseError> {
-    let mut cell = Cell::new(settings.clone());
+fn agree(settings: &QueueSettings, seed: u64, operations: &[Operation]) -> Result<(), TestCaseError> {
+    let mut cell = Cell::new(settings.clone(), seed);
     let mut list = List::new(settings.clone());
     for (at, operation) in operations.iter().enumerate() {
         cell.apply(operation);
@@ -151,6 +151,7 @@ fn agree(settings: &QueueSettings, operations: &[Operation]) -> Result<(), TestC
             operation
         );
         prop_assert_eq!(&cell.corrupt, &Vec::<u64>::new(), "bytes after {} {:?}", at, operation);
+        cell.fill();
         compare(&cell, &list)
             .map_err(|error| TestCaseError::fail(format!("after {at} {operation:?}: {error}")))?;
     }
@@ -176,8 +177,8 @@ fn compare(cell: &Cell, list: &List) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn a_queue_behaves_as_a_plain_list(settings in settings(), operations in operations()) {
-        agree(&settings, &operations)?;
+    fn a_queue_behaves_as_a_plain_list(settings in settings(), seed in any::<u64>(), operations in operations()) {
+        agree(&settings, seed, &operations)?;
     }
 }
 
@@ -185,16 +186,23 @@ proptest! {
 fn is_found() -> bool {
     let config = Config { cases: 5_000, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let result =
-        runner.run(&(settings(), operations()), |(settings, operations)| agree(&settings, &operations));
+    let result = runner.run(&(settings(), any::<u64>(), operations()), |(settings, seed, operations)| {
+        agree(&settings, seed, &operations)
+    });
     matches!(result, Err(TestError::Fail(..)))
 }
 
 #[test]
 fn planted_faults_are_found() {
-    for fault in
-        [Plant::LateExpiry, Plant::WithdrawnLosesBytes, Plant::RequeueLosesPriority, Plant::LastComesNext]
-    {
+    for fault in [
+        Plant::LateExpiry,
+        Plant::WithdrawnLosesBytes,
+        Plant::RequeueLosesPriority,
+        Plant::LastComesNext,
+        Plant::LeavesUnexposed,
+        Plant::LateComesFirst,
+        Plant::LoadUndoesPurge,
+    ] {
         plant(Some(fault));
         let found = is_found();
         plant(None);
