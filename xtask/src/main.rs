@@ -27,7 +27,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [NAME...]           the commit tier: every crate's tests, then the quick client suites
                            (NAME: workspace, or a client as under interop)
   nightly [STEP...]        the long programmes (properties, fuzz, fuzz-check,
-                           crash, powercut, backlog, suites, ctl-cost, image, doc, deny, bench)
+                           crash, powercut, rot, backlog, suites, ctl-cost, image, doc, deny, bench)
   interop [CLIENT...] [--url AMQP_URL]
                            the client suites, their results written into docs/COMPATIBILITY.md;
                            with --url against a running broker, and nothing is written

@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     ("syscalls", syscalls),
     ("disk-full", disk_full),
     ("powercut", powercut),
+    ("rot", rot),
     ("backlog", backlog),
     ("suites", suites),
     ("ctl-cost", ctl_cost::measure),
@@ -140,6 +141,12 @@ fn backlog() -> Result<Tally, Failure> {
     }
     let ended = run_reading(&mut command, PROGRAMME_LIMIT)?;
     Ok(Tally::of_cargo(&ended).less_skipped(&ended))
+}
+
+/// Every byte of a small data directory flipped, every file of it cut at every length; 4,096 places of the definitions.
+fn rot() -> Result<Tally, Failure> {
+    let mut command = cargo(&["test", "--package=leveret-storage", "--", "--nocapture", "_rot::"]);
+    tests(command.env("LEVERET_ROT", "all"))
 }
 
 fn suites() -> Result<Tally, Failure> {

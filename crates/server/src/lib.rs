@@ -14,6 +14,7 @@ pub mod listener;
 pub mod load_definitions;
 pub mod log;
 pub mod node;
+pub mod offline;
 pub mod reader;
 pub mod seams;
 pub mod server;

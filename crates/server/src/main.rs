@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use leveret_server::config::{Args, Config, config_docs, unused_variables};
 use leveret_server::server::ServerError;
-use leveret_server::{node, telemetry};
+use leveret_server::{node, offline, telemetry};
 
 // The allocator of the hot path: some five times the system's rate for small blocks freed on another thread.
 #[cfg(not(feature = "count-allocations"))]
@@ -27,6 +27,9 @@ fn main() -> ExitCode {
     if args.print_config_docs {
         let written = std::io::stdout().write_all(config_docs().as_bytes());
         return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    if let Some(asked) = &args.offline {
+        return ExitCode::from(offline::run(asked));
     }
     let (config, mut notices) = match Config::load(&args, &|name| std::env::var(name).ok()) {
         Ok(loaded) => loaded,

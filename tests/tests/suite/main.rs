@@ -19,6 +19,7 @@ mod http;
 mod lifecycle;
 mod malformed;
 mod neighbour;
+mod offline;
 mod permissions;
 mod powercut;
 mod pressure;

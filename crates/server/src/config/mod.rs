@@ -22,7 +22,7 @@ use leveret_core::admin::{DiskFreeLimit, MemoryWatermark};
 use leveret_core::limits;
 use leveret_storage::Durability;
 
-pub use args::Args;
+pub use args::{Args, Offline};
 pub use docs::config_docs;
 pub use login::{CertLogin, LoginFrom, SanType};
 pub use sources::unused_variables;

@@ -52,11 +52,16 @@ pub struct Loss {
     #[serde(flatten)]
     pub lost: Lost,
     /// The damaged or missing file.
+    #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
     /// Where in the file, in bytes.
     pub offset: u64,
     /// What is wrong.
     pub reason: String,
+}
+
+fn as_text<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&path.display())
 }
 
 impl Loss {

@@ -61,6 +61,14 @@ impl Report {
         self.refusal.is_none() && self.losses.is_empty()
     }
 
+    /// The report for other programs.
+    ///
+    /// # Errors
+    /// None that is known: paths that are not text are written as well as can be.
+    pub fn to_json(&self) -> std::io::Result<String> {
+        serde_json::to_string_pretty(self).map_err(std::io::Error::other)
+    }
+
     fn lose(&mut self, loss: Loss) {
         if !self.losses.last_mut().is_some_and(|last| last.join(&loss)) {
             self.losses.push(loss);

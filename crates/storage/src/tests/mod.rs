@@ -2,6 +2,7 @@
 
 mod blobs;
 mod damage;
+mod data_rot;
 mod definitions;
 mod definitions_rot;
 mod full_disk;
