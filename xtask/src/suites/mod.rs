@@ -84,7 +84,7 @@ pub(crate) const SUITES: &[Suite] = &[
     our("amqplib", "amqplib (our tests)", ours::amqplib),
     our("rabbitmq-client", "rabbitmq-client (our tests)", ours::rabbitmq_client),
     Suite { setup: ours::with_tls, ..our("amqp091-go", "amqp091-go (our tests)", ours::amqp091_go) },
-    our("java-client", "the Java client (our tests)", ours::java_client),
+    Suite { setup: ours::with_tls, ..our("java-client", "the Java client (our tests)", ours::java_client) },
     our("amqprs", "amqprs (our tests)", ours::amqprs),
     our("librabbitmq", "librabbitmq (our tests, by amqp-tools)", ours::librabbitmq),
     published("lapin-own", "lapin (its own tests)", published::lapin),

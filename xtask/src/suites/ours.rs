@@ -128,7 +128,7 @@ pub(super) fn java_client(site: &Site) -> Result<Ran, Failure> {
     }
     let mut command = Command::new("mvn");
     command.args(["--batch-mode", "--no-transfer-progress", "test"]).current_dir(interop("java-client"));
-    Ok(Ran::Counted(Tally::of_surefire(&reading(command.env("AMQP_URL", &site.url))?)))
+    Ok(Ran::Counted(Tally::of_surefire(&reading(placed(&mut command, site)?)?)))
 }
 
 fn interop(folder: &str) -> PathBuf {
