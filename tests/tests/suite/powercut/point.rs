@@ -16,8 +16,11 @@ use leveret_tests::{
 
 use super::{drain::drain, events::Events, load::Load, topology::declare, verdict::Verdict};
 
-/// The drive: small, so that slots are small and are used again.
+/// The drive.
 const DRIVE_BYTES: u64 = 128 << 20;
+/// Small slots, so that they are used again, and a small window, so that queues go to disk and come back.
+const CONFIG: &str =
+    "disk_free_limit.absolute = 1MB\nleveret.slot_size = 1MiB\nleveret.hot_window = 256KiB\n";
 /// Cuts taken of one run.
 pub(super) const CUTS_A_RUN: usize = 10;
 /// Messages confirmed before the first cut of a run.
@@ -189,7 +192,7 @@ pub(super) fn cut_recovery(volume: &Volume<'_>, binary: Option<&PathBuf>, cut: C
 
 pub(super) fn options(volume: &Volume<'_>, binary: Option<&PathBuf>) -> Options {
     Options {
-        config: "disk_free_limit.absolute = 1MB\n".to_owned(),
+        config: CONFIG.to_owned(),
         binary: binary.cloned(),
         data_dir: Some(volume.path().join("data")),
         ..Options::default()

@@ -29,8 +29,6 @@ pub(super) struct Verdict {
     altered: usize,
     out_of_order: usize,
     wrong_flags: usize,
-    /// Flags on messages of queues that never had a consumer: allowed, and better without.
-    needless_flags: usize,
     /// Messages in two places, and transactions that are there in part.
     torn: usize,
     words: Vec<String>,
@@ -67,7 +65,6 @@ impl Verdict {
         self.altered += other.altered;
         self.out_of_order += other.out_of_order;
         self.wrong_flags += other.wrong_flags;
-        self.needless_flags += other.needless_flags;
         self.torn += other.torn;
         self.words.extend(other.words);
         self.words.truncate(KEPT_WORDS);
@@ -125,11 +122,13 @@ impl Verdict {
                 let words = || format!("{}: {} came behind {before}", name(queue), id.to_text());
                 self.note(|v| &mut v.out_of_order, words);
             }
-            if !redelivered && facts.delivered.contains(&(queue, id)) {
-                let words = || format!("{}: {} came again without the flag", name(queue), id.to_text());
+            // What may have been delivered comes flagged; where there never was a consumer, nothing was.
+            let must = facts.delivered.contains(&(queue, id));
+            if must && !redelivered || redelivered && !CONSUMED.contains(&queue) {
+                let words =
+                    || format!("{}: {} came with redelivered={redelivered}", name(queue), id.to_text());
                 self.note(|v| &mut v.wrong_flags, words);
             }
-            self.needless_flags += usize::from(redelivered && !CONSUMED.contains(&queue));
         }
     }
 
@@ -172,7 +171,7 @@ impl std::fmt::Display for Verdict {
         write!(
             f,
             "{} power cuts ({} with unflushed writes, {} cut again in their recovery), {} confirmed messages: \
-             {} starts refused, {} lost, {} altered, {} out of order, {} wrong flags, {} torn; {} needless flags",
+             {} starts refused, {} lost, {} altered, {} out of order, {} wrong flags, {} torn",
             self.points,
             self.with_pending,
             self.cut_again,
@@ -182,8 +181,7 @@ impl std::fmt::Display for Verdict {
             self.altered,
             self.out_of_order,
             self.wrong_flags,
-            self.torn,
-            self.needless_flags
+            self.torn
         )?;
         self.words.iter().try_for_each(|words| write!(f, "\n  {words}"))
     }
