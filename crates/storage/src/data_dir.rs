@@ -5,6 +5,8 @@
 //!   lock                   held with flock while the broker runs; names its process
 //!   identity               log id, format version, slot size; written once
 //!   log/slot-0000000001    the log
+//!   runs/run-0000000001    sorted indexes of what lives in it
+//!   manifest-0000000001    which of both live
 //!   definitions/           sled's own folder
 //!   definitions.json       the definitions' export
 //! ```
@@ -25,6 +27,8 @@ const LARGEST_SLOT: u64 = 64 << 20;
 /// The log does not run in less: a batch must fit in half a slot with room to spare.
 const LEAST_SLOT: u64 = 16 * BLOCK;
 const DEFAULT_BATCH: u64 = 4 << 20;
+const TAIL_MESSAGES: u64 = 256 << 10;
+const TAIL_RECORDS: u64 = 2 << 20;
 
 /// What an operator may choose about storage.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,6 +39,10 @@ pub struct StorageOptions {
     pub batch_bytes: Option<u64>,
     /// What a confirm waits for.
     pub durability: Durability,
+    /// Unsettled messages above the cut at which a checkpoint is due; by default 256 Ki.
+    pub tail_messages: Option<u64>,
+    /// Records above the cut at which a checkpoint is due; by default 2 Mi.
+    pub tail_records: Option<u64>,
 }
 
 /// What a confirm waits for.
@@ -155,6 +163,22 @@ impl<D: Disk> DataDir<D> {
     /// The slots of what may be lost with the process.
     pub(crate) fn spill_pool(&self) -> &Arc<SlotPool<D>> {
         &self.spill_pool
+    }
+
+    pub(crate) fn tail_messages(&self) -> u64 {
+        self.options.tail_messages.unwrap_or(TAIL_MESSAGES).max(1)
+    }
+
+    pub(crate) fn tail_records(&self) -> u64 {
+        self.options.tail_records.unwrap_or(TAIL_RECORDS).max(1)
+    }
+
+    pub(crate) fn runs_folder(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    pub(crate) fn spill_runs_folder(&self) -> PathBuf {
+        self.root.join("spill").join("runs")
     }
 
     pub(crate) fn log_folder(&self) -> PathBuf {

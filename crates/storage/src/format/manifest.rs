@@ -157,19 +157,10 @@ fn take_map<'a, T>(
 }
 
 fn put_cut(out: &mut Vec<u8>, cut: &Cut) {
-    let Cut { at, batch, header_crc, epoch, next_position, next_incarnation, next_file } = *cut;
+    let Cut { at, batch, header_crc, epoch, next_position, next_incarnation, below } = *cut;
     put_numbers(
         out,
-        [
-            at.incarnation,
-            at.offset,
-            batch,
-            header_crc.into(),
-            epoch,
-            next_position,
-            next_incarnation,
-            next_file,
-        ],
+        [at.incarnation, at.offset, batch, header_crc.into(), epoch, next_position, next_incarnation, below],
     );
 }
 
@@ -181,7 +172,7 @@ fn take_cut(at: &mut Reader<'_>) -> Option<Cut> {
         epoch: at.varint()?,
         next_position: at.varint()?,
         next_incarnation: at.varint()?,
-        next_file: at.varint()?,
+        below: at.varint()?,
     })
 }
 

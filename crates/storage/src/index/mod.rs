@@ -7,11 +7,13 @@
 //!
 //! Owns the meaning of each record. Reads and writes no file.
 
+mod blobs;
+mod capture;
 mod groups;
 mod queue;
 mod tail;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::format::{BATCH_HEADER, EPOCH_START, Fields, PayloadPlace, Place, Ranges, Record, Records};
 use crate::log::sink::DurableBatch;
@@ -19,11 +21,13 @@ use crate::log::walk::WalkAt;
 use crate::record::SettleReason;
 use crate::run::BodyAt;
 
+use blobs::Blobs;
 pub(crate) use groups::{Group, Later};
-use tail::TailMessage;
 
+pub(crate) use capture::{Capture, CapturedQueue, Unaccounted};
 pub use queue::LineCount;
-pub(crate) use queue::{QueueIndex, Resident};
+pub(crate) use queue::{Lines, QueueIndex, Resident};
+pub(crate) use tail::TailMessage;
 
 /// A place between two batches at which the log may be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,10 +56,16 @@ pub(crate) struct Index {
     /// Bodies that may still get entries, by position.
     bodies: BTreeMap<u64, BodyAt>,
     groups: BTreeMap<u64, Group>,
-    /// The latest boundary that may be the cut, and those after it that may become it.
-    boundaries: VecDeque<Boundary>,
+    pub(crate) blobs: Blobs,
+    /// The latest place at which the log may be cut: no group is begun below it and committed above, no body
+    /// stands below it and gets entries above.
+    cut: Boundary,
+    /// The end of the last batch applied.
+    applied: Boundary,
     /// What queues that were deleted had in runs, until it is accounted.
     pub(crate) deleted: Vec<(u64, Box<Resident>)>,
+    /// Queues that were deleted since the last capture.
+    deleted_ids: Vec<u64>,
     /// The position of the last change of the definitions that counts, or 0.
     pub(crate) definitions_position: u64,
     /// The highest queue id in any record, or 0.
@@ -80,8 +90,9 @@ impl Index {
         if let Some((number, place)) = self.last.filter(|(number, _)| *number == batch.header.number) {
             self.relocate(batch, place)?;
             self.last = Some((number, batch.at));
-            if let Some(last) = self.boundaries.back_mut() {
-                last.after = WalkAt::after(batch.at, batch.header, batch.header_crc);
+            self.applied.after = WalkAt::after(batch.at, batch.header, batch.header_crc);
+            if self.cut.after.number == batch.header.number {
+                self.cut = self.applied;
             }
             return Ok(());
         }
@@ -109,37 +120,51 @@ impl Index {
         Ok(())
     }
 
+    /// Takes the log up at a cut: the batch is the last below it, and what it says is known.
+    pub(crate) fn resume(&mut self, batch: &DurableBatch<'_>, before: WalkAt) {
+        let after = WalkAt::after(batch.at, batch.header, batch.header_crc);
+        self.applied = Boundary { before, after, records: 0, bytes: 0 };
+        self.cut = self.applied;
+        self.last = Some((batch.header.number, batch.at));
+    }
+
+    /// A queue as the manifest has it.
+    pub(crate) fn restore(&mut self, id: u64, last_seq: u64, resident: Resident) {
+        let resident = (resident.end > 0).then(|| Box::new(resident));
+        self.last_queue = self.last_queue.max(id);
+        self.queues.insert(id, QueueIndex { last_seq, resident, ..QueueIndex::default() });
+    }
+
     /// No record follows until another process goes on: what was begun is void.
     pub(crate) fn end(&mut self) {
         self.abort_groups();
         self.bodies.clear();
-        while self.boundaries.len() > 1 {
-            self.boundaries.pop_front();
-        }
+        self.cut = self.applied;
     }
 
     /// The latest place at which the log may be cut.
     pub(crate) fn cut(&self) -> Boundary {
-        self.boundaries.front().copied().unwrap_or_default()
+        self.cut
     }
 
     /// The end of the last batch applied.
     pub(crate) fn applied(&self) -> Boundary {
-        self.boundaries.back().copied().unwrap_or_default()
+        self.applied
     }
 
     fn note_boundary(&mut self, batch: &DurableBatch<'_>, len: u64) {
-        let before = self.applied();
+        let before = self.applied;
         let count = u64::from(batch.header.record_count);
-        self.boundaries.push_back(Boundary {
+        self.applied = Boundary {
             before: before.after,
             after: WalkAt::after(batch.at, batch.header, batch.header_crc),
             records: before.records + count,
             bytes: before.bytes + len,
-        });
+        };
         let floor = batch.floor.0;
-        while self.boundaries.get(1).is_some_and(|next| next.after.next_position <= floor) {
-            self.boundaries.pop_front();
+        // What was open at this batch's end would be torn apart, however soon it was closed.
+        if floor >= self.applied.after.next_position {
+            self.cut = self.applied;
         }
         if self.bodies.first_key_value().is_some_and(|(body, _)| *body < floor) {
             self.bodies = self.bodies.split_off(&floor);
@@ -204,7 +229,8 @@ impl Index {
                 let Some(at) = self.bodies.get(&body).copied() else {
                     return Err("an entry names a record that is no body, or one that was closed");
                 };
-                self.message(group, queue, TailMessage::new(seq, order_key, deadline_ms, flags, at, batch));
+                let message = TailMessage::new(seq, order_key, deadline_ms, flags, at, batch);
+                self.message(group, queue, message.shared());
             }
             Fields::Body { payload } => {
                 self.bodies.insert(position, body_at(payloads, &payload));
@@ -243,6 +269,7 @@ impl Index {
         // Messages of a group count at once, so that a settlement outside of it finds them.
         if self.queues.entry(queue).or_default().message(message) {
             self.tail_messages += 1;
+            self.blobs.join(&message);
         }
         if let Some(group) = self.groups.get_mut(&group) {
             group.messages.push((queue, seq));
@@ -278,16 +305,17 @@ impl Index {
 
     fn settle(&mut self, queue: u64, first: u64, last: u64) {
         let Some(found) = self.queues.get_mut(&queue) else { return };
-        self.tail_messages -= found.settle(first, last);
+        let blobs = &mut self.blobs;
+        self.tail_messages -= found.settle(first, last, |message| blobs.leave(message));
     }
 
     fn delete(&mut self, queue: u64) {
         let Some(found) = self.queues.remove(&queue) else { return };
         self.tail_messages -= found.tail.len() as u64;
+        found.tail.iter().for_each(|message| self.blobs.leave(message));
+        self.deleted_ids.push(queue);
         if let Some(mut resident) = found.resident {
-            for (first, last) in resident.settled.insert(0, resident.last) {
-                resident.unaccounted.add(first, last);
-            }
+            resident.settle(0, u64::MAX);
             self.deleted.push((queue, resident));
         }
     }

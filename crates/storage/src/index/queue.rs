@@ -1,10 +1,10 @@
 //! What the log's durable prefix says of one queue.
 //!
-//! Its numbers fall into two parts at `resident.last`. Above it, messages are in the tail, one by one. Up
-//! to it, they are in runs, and only what was settled is known here: **every number up to `resident.last`
+//! Its numbers fall into two parts at `resident.end`. From there on, messages are in the tail, one by one.
+//! Below it, they are in runs, and only what was settled is known here: **every number below `resident.end`
 //! is either live in a run or in `settled`** (those that never went into a run are put there when the
 //! others do). So counting needs no disk. While a run is being written its messages are still in the tail
-//! and already below `resident.last`; what happens to them is then noted in both parts.
+//! and already below `resident.end`; what happens to them is then noted in both parts.
 
 use std::collections::BTreeMap;
 
@@ -24,35 +24,72 @@ pub struct LineCount {
 }
 
 impl LineCount {
+    /// One message more.
     pub(crate) fn add(&mut self, body_len: u32, deadline_ms: u64) {
         self.messages += 1;
         self.body_bytes += u64::from(body_len);
         self.timed += u64::from(deadline_ms != 0);
     }
 
-    /// Takes one message out again.
-    pub(crate) fn take(&mut self, body_len: u32, deadline_ms: u64) {
-        self.messages = self.messages.saturating_sub(1);
-        self.body_bytes = self.body_bytes.saturating_sub(body_len.into());
-        self.timed = self.timed.saturating_sub(u64::from(deadline_ms != 0));
+    fn join(&mut self, other: &Self) {
+        self.messages += other.messages;
+        self.body_bytes += other.body_bytes;
+        self.timed += other.timed;
+    }
+
+    /// What a damaged run could not tell of is never taken out: the difference ends at 0.
+    fn part(&mut self, other: &Self) {
+        self.messages = self.messages.saturating_sub(other.messages);
+        self.body_bytes = self.body_bytes.saturating_sub(other.body_bytes);
+        self.timed = self.timed.saturating_sub(other.timed);
+    }
+}
+
+/// What messages come to by order key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Lines(BTreeMap<u64, LineCount>);
+
+impl Lines {
+    /// The line of an order key.
+    pub(crate) fn of(&mut self, order_key: u64) -> &mut LineCount {
+        self.0.entry(order_key).or_default()
+    }
+
+    /// Lines with messages, by order key.
+    pub(crate) fn into_vec(self) -> Vec<(u64, LineCount)> {
+        self.0.into_iter().filter(|(_, line)| line.messages > 0).collect()
+    }
+
+    /// `before`, and these.
+    pub(crate) fn joined(&self, before: &[(u64, LineCount)]) -> Vec<(u64, LineCount)> {
+        let mut all = Self(before.iter().copied().collect());
+        self.0.iter().for_each(|(order_key, line)| all.of(*order_key).join(line));
+        all.into_vec()
+    }
+
+    /// `before` without these.
+    pub(crate) fn parted(&self, before: &[(u64, LineCount)]) -> Vec<(u64, LineCount)> {
+        let mut all = Self(before.iter().copied().collect());
+        self.0.iter().for_each(|(order_key, line)| all.of(*order_key).part(line));
+        all.into_vec()
     }
 }
 
 /// The messages of a queue that are in runs, but for the entries themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Resident {
-    /// Numbers up to here are in runs or settled.
-    pub(crate) last: u64,
-    /// All up to `last` that are not live.
+    /// Numbers below this are in runs or settled; 0 is a number too, so 0 here means none.
+    pub(crate) end: u64,
+    /// All below `end` that are not live.
     pub(crate) settled: RangeSet,
     /// Seen, whatever their entries say.
     pub(crate) exposed: RangeSet,
     /// Not seen, whatever their entries say.
     pub(crate) unexposed: RangeSet,
-    /// By delivery count, those whose entries may say another.
-    pub(crate) counts: BTreeMap<u32, RangeSet>,
-    /// What is live, by order key, but for what is `unaccounted`.
-    pub(crate) lines: BTreeMap<u64, LineCount>,
+    /// By delivery count, those whose entries may say another. Ascending.
+    pub(crate) counts: Vec<(u32, RangeSet)>,
+    /// What is live, by order key, but for what is `unaccounted`. Ascending, none of them empty.
+    pub(crate) lines: Vec<(u64, LineCount)>,
     /// Settled numbers whose entries are not taken out of `lines` and of their slots' counts yet.
     pub(crate) unaccounted: RangeSet,
 }
@@ -60,14 +97,25 @@ pub(crate) struct Resident {
 impl Resident {
     /// Live messages.
     pub(crate) fn messages(&self) -> u64 {
-        self.last.saturating_add(1).saturating_sub(self.settled.count(0, self.last))
+        match self.last() {
+            Some(last) => self.end.saturating_sub(self.settled.count(0, last)),
+            None => 0,
+        }
     }
 
-    fn settle(&mut self, first: u64, last: u64) {
-        if first > self.last {
-            return;
-        }
-        for (first, last) in self.settled.insert(first, last.min(self.last)) {
+    /// The highest number that is in runs or settled.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.end.checked_sub(1)
+    }
+
+    /// The part of a range that is in runs or settled.
+    fn part(&self, first: u64, last: u64) -> Option<(u64, u64)> {
+        self.last().filter(|end| first <= *end).map(|end| (first, last.min(end)))
+    }
+
+    pub(crate) fn settle(&mut self, first: u64, last: u64) {
+        let Some((first, last)) = self.part(first, last) else { return };
+        for (first, last) in self.settled.insert(first, last) {
             self.unaccounted.add(first, last);
         }
     }
@@ -78,8 +126,16 @@ impl Resident {
                 numbers.remove(first, last);
             }
         }
-        self.counts.entry(delivery_count).or_default().add(first, last);
-        self.counts.retain(|_, numbers| !numbers.is_empty());
+        self.counts.retain(|(count, numbers)| *count == delivery_count || !numbers.is_empty());
+        let at = self.counts.partition_point(|(count, _)| *count < delivery_count);
+        match self.counts.get_mut(at).filter(|(count, _)| *count == delivery_count) {
+            Some((_, numbers)) => numbers.add(first, last),
+            None => {
+                let mut numbers = RangeSet::default();
+                numbers.add(first, last);
+                self.counts.insert(at, (delivery_count, numbers));
+            }
+        }
     }
 
     /// The delivery count of a message, from that of its entry.
@@ -112,27 +168,22 @@ pub(crate) struct QueueIndex {
 }
 
 impl QueueIndex {
-    /// Numbers up to this are in runs, or going there, or settled.
-    pub(crate) fn resident_last(&self) -> u64 {
-        self.resident.as_ref().map_or(0, |resident| resident.last)
-    }
-
     /// A message of the log. False if it is known already.
     pub(crate) fn message(&mut self, message: TailMessage) -> bool {
         self.is_changed = true;
         self.last_seq = self.last_seq.max(message.seq);
-        let is_below = self.resident.as_ref().is_some_and(|resident| message.seq <= resident.last);
+        let is_below = self.resident.as_ref().is_some_and(|resident| message.seq < resident.end);
         !is_below && self.tail.insert(message)
     }
 
-    /// Messages left. Gives the number of them that were in the tail.
-    pub(crate) fn settle(&mut self, first: u64, last: u64) -> u64 {
+    /// Messages left. Gives the number of them that were in the tail, and each of those to `gone`.
+    pub(crate) fn settle(&mut self, first: u64, last: u64, mut gone: impl FnMut(&TailMessage)) -> u64 {
         self.is_changed = true;
         let before = self.tail.len();
         if first == last {
-            self.tail.remove(first);
+            self.tail.remove(first).iter().for_each(gone);
         } else {
-            self.tail.remove_range(first, last, |_| true, |_| {});
+            self.tail.remove_range(first, last, |_| true, &mut gone);
         }
         if let Some(resident) = &mut self.resident {
             resident.settle(first, last);
@@ -147,8 +198,9 @@ impl QueueIndex {
             let flags = message.flags.without(MessageFlags::SEEN);
             message.flags = if withdrawn { flags } else { flags.with(MessageFlags::SEEN) };
         }
-        if let Some(resident) = self.resident.as_mut().filter(|resident| first <= resident.last) {
-            let last = last.min(resident.last);
+        if let Some(resident) = &mut self.resident
+            && let Some((first, last)) = resident.part(first, last)
+        {
             let (to, from) = if withdrawn {
                 (&mut resident.unexposed, &mut resident.exposed)
             } else {
@@ -163,17 +215,21 @@ impl QueueIndex {
     pub(crate) fn returned(&mut self, first: u64, last: u64, delivery_count: u32) {
         self.is_changed = true;
         self.tail.range_mut(first, last).for_each(|message| message.delivery_count = delivery_count);
-        if let Some(resident) = self.resident.as_mut().filter(|resident| first <= resident.last) {
-            let last = last.min(resident.last);
+        if let Some(resident) = &mut self.resident
+            && let Some((first, last)) = resident.part(first, last)
+        {
             resident.returned(first, last, delivery_count);
         }
     }
 
     /// What is live, by order key; of what is in runs as last accounted.
-    pub(crate) fn lines(&self) -> BTreeMap<u64, LineCount> {
-        let mut lines = self.resident.as_ref().map(|resident| resident.lines.clone()).unwrap_or_default();
+    pub(crate) fn lines(&self) -> Lines {
+        let mut lines = Lines::default();
+        if let Some(resident) = &self.resident {
+            resident.lines.iter().for_each(|(order_key, line)| lines.of(*order_key).join(line));
+        }
         for message in self.tail.iter() {
-            lines.entry(message.order_key).or_default().add(message.at().body_len, message.deadline_ms);
+            lines.of(message.order_key).add(message.at().body_len, message.deadline_ms);
         }
         lines
     }
@@ -183,7 +239,7 @@ impl QueueIndex {
         let resident = self.resident.as_ref().map_or(0, |resident| resident.messages());
         let in_both = match &self.resident {
             Some(resident) => {
-                self.tail.iter().take_while(|message| message.seq <= resident.last).count() as u64
+                self.tail.iter().take_while(|message| message.seq < resident.end).count() as u64
             }
             None => 0,
         };

@@ -5,6 +5,7 @@
 //! beside it that of the order keys that are not 0.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Bound;
 
 use crate::record::MessageFlags;
 use crate::run::BodyAt;
@@ -34,6 +35,8 @@ pub(crate) struct TailMessage {
     batch: u32,
     /// With [`MessageFlags::SEEN`] as of now.
     pub(crate) flags: MessageFlags,
+    /// Whether other messages may have the same payload.
+    pub(crate) is_shared: bool,
     is_dead: bool,
 }
 
@@ -62,8 +65,14 @@ impl TailMessage {
             delivery_count,
             batch,
             flags,
+            is_shared: false,
             is_dead,
         }
+    }
+
+    /// The same, with a payload that stands in a record of its own.
+    pub(crate) fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
     }
 
     /// Where its payload lies.
@@ -106,6 +115,11 @@ impl Tail {
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The one with the highest number.
+    pub(crate) fn last(&self) -> Option<&TailMessage> {
+        self.ring.iter().rev().find(|message| !message.is_dead)
     }
 
     /// Adds one. False, and nothing changed, if its number is there already.
@@ -195,10 +209,16 @@ impl Tail {
         plain.chain(keyed.filter_map(|(_, seq)| self.ring.get(self.find(*seq)?)))
     }
 
-    /// All messages by order key and number.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = &TailMessage> {
-        let plain = self.iter().filter(|message| message.order_key == 0);
-        plain.chain(self.keyed.iter().filter_map(|(_, seq)| self.ring.get(self.find(*seq)?)))
+    /// Messages by order key and number, after the one with these.
+    pub(crate) fn in_order(&self, after: Option<(u64, u64)>) -> impl Iterator<Item = &TailMessage> {
+        let from = match after {
+            None => 0,
+            Some((0, seq)) => seq.checked_add(1).and_then(|seq| self.find(seq)).unwrap_or(self.ring.len()),
+            Some(_) => self.ring.len(),
+        };
+        let plain = self.ring.range(from..).filter(|message| message.order_key == 0 && !message.is_dead);
+        let keyed = self.keyed.range((Bound::Excluded(after.unwrap_or_default()), Bound::Unbounded));
+        plain.chain(keyed.filter_map(|(_, seq)| self.ring.get(self.find(*seq)?)))
     }
 
     /// Gives back the memory of an empty tail. Not done by itself: a queue that is emptied by each
@@ -210,6 +230,7 @@ impl Tail {
     }
 
     /// Bytes of memory, about.
+    #[cfg(test)]
     pub(crate) fn memory(&self) -> usize {
         self.ring.capacity() * size_of::<TailMessage>() + self.keyed.len() * 40
     }
@@ -299,7 +320,11 @@ mod tests {
             prop_assert_eq!(&found, &model);
             let mut expected: Vec<(u64, u64)> = model.iter().map(|(seq, key)| (*key, *seq)).collect();
             expected.sort_unstable();
-            prop_assert_eq!(tail.in_order().map(|found| (found.order_key, found.seq)).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(tail.in_order(None).map(|found| (found.order_key, found.seq)).collect::<Vec<_>>(), expected.clone());
+            for (at, after) in expected.iter().enumerate().step_by(7) {
+                let rest: Vec<_> = tail.in_order(Some(*after)).map(|found| (found.order_key, found.seq)).collect();
+                prop_assert_eq!(&rest, &expected[at + 1..]);
+            }
             for key in 0..3 {
                 let line: Vec<u64> = tail.line(key, 20, 200).map(|found| found.seq).collect();
                 let expected: Vec<u64> = model.range(20..=200).filter(|(_, found)| **found == key).map(|(seq, _)| *seq).collect();

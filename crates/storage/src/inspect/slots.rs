@@ -92,6 +92,10 @@ impl<D: Disk> Slots<D> {
             found.batches.retain(|batch| batch.header.number > state.cut.batch);
         }
         found.note_gaps(begin);
+        if let Some(state) = state {
+            // Runs speak for what the last batch below the cut says.
+            found.batches.retain(|batch| batch.header.number > state.cut.below);
+        }
         Ok(found)
     }
 

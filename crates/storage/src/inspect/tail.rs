@@ -21,8 +21,8 @@ use crate::run::{BodyAt, RunEntry, RunKey};
 pub(super) struct FoundQueue {
     /// The highest number seen.
     pub(super) last_seq: u64,
-    /// Messages up to this number are in runs, or settled; without it none is.
-    known: Option<u64>,
+    /// Messages with numbers below this are in runs, or settled.
+    known: u64,
     /// Messages of the log that are not settled.
     live: BTreeMap<u64, RunEntry>,
     settled: RangeSet,
@@ -50,7 +50,7 @@ impl Tail {
     pub(super) fn new(state: Option<&ManifestState>, definitions: Definitions) -> Self {
         let queue = |note: &crate::manifest::QueueNote| FoundQueue {
             last_seq: note.last_seq,
-            known: Some(note.known),
+            known: note.known,
             live: BTreeMap::new(),
             settled: note.settled.clone(),
             exposed: note.exposed.clone(),
@@ -97,7 +97,7 @@ impl Tail {
             return None;
         }
         let Some(found) = self.queues.get(&queue) else { return Some(entry) };
-        if found.settled.contains(seq) {
+        if found.settled.contains(seq) || (self.has_manifest && seq >= found.known) {
             return None;
         }
         if found.exposed.contains(seq) {
@@ -179,7 +179,7 @@ impl Tail {
         let RunKey { queue, seq, .. } = entry.key;
         let found = self.queues.entry(queue).or_default();
         found.last_seq = found.last_seq.max(seq);
-        if found.known.is_none_or(|known| seq > known) && !found.settled.contains(seq) {
+        if seq >= found.known && !found.settled.contains(seq) {
             found.live.insert(seq, entry);
             if group != 0 {
                 self.groups.entry(group).or_default().messages.push((queue, seq));

@@ -141,6 +141,17 @@ impl<D: Disk> SlotPool<D> {
         self.state().used.get(&incarnation).cloned()
     }
 
+    /// The slots in use whose incarnation is lower.
+    pub(crate) fn used_below(&self, incarnation: u64) -> Vec<u64> {
+        self.state().used.range(..incarnation).map(|(slot, _)| *slot).collect()
+    }
+
+    /// The highest incarnation and the highest file number given so far.
+    pub(crate) fn last(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.last_incarnation, state.last_number)
+    }
+
     /// The slot holds nothing any more, and that is durable. It is overwritten once its last pin is gone.
     pub(crate) fn free(&self, incarnation: u64) {
         let mut state = self.state();

@@ -90,13 +90,22 @@ pub(crate) struct Walk<'d, D: Disk> {
     closed: BTreeSet<u64>,
     visited: BTreeSet<u64>,
     at: WalkAt,
+    /// Slots before this one hold nothing above the beginning of the walk.
+    first_slot: u64,
+    listed: BTreeSet<u64>,
     /// The header after the last whole batch was read and only the rest of that batch was damaged.
     last_is_proven: bool,
 }
 
 impl<'d, D: Disk> Walk<'d, D> {
-    /// Looks for the beginnings of all epochs. The walk begins at `from`.
-    pub(crate) fn new(disk: &'d D, found: &'d FoundSlots<D>, from: WalkAt) -> Result<Self, StorageError> {
+    /// Looks for the beginnings of all epochs. The walk begins at `from`; in the slots of `listed` a
+    /// manifest vouches for what is below.
+    pub(crate) fn new(
+        disk: &'d D,
+        found: &'d FoundSlots<D>,
+        from: WalkAt,
+        listed: BTreeSet<u64>,
+    ) -> Result<Self, StorageError> {
         let mut walk = Self {
             disk,
             found,
@@ -104,6 +113,8 @@ impl<'d, D: Disk> Walk<'d, D> {
             closed: BTreeSet::new(),
             visited: BTreeSet::new(),
             at: WalkAt { next_position: from.next_position.max(1), ..from },
+            first_slot: from.end.incarnation,
+            listed,
             last_is_proven: false,
         };
         for (incarnation, (slot, _)) in &found.slots {
@@ -201,7 +212,7 @@ impl<'d, D: Disk> Walk<'d, D> {
             return Err(self.corrupt(Place { incarnation: *incarnation, offset: SLOT_HEADER }, why));
         }
         let mut bytes = 0;
-        for (incarnation, (slot, header)) in &self.found.slots {
+        for (incarnation, (slot, header)) in self.found.slots.range(self.first_slot..) {
             let ends_here = *incarnation == self.at.end.incarnation;
             if (ends_here || *incarnation == self.at.next_incarnation) && slot.length < header.allocated {
                 let why = format!("the slot was {} bytes long and is cut", header.allocated);
@@ -210,6 +221,7 @@ impl<'d, D: Disk> Walk<'d, D> {
             let from = match (ends_here, self.visited.contains(incarnation)) {
                 (true, _) => self.at.end.offset,
                 (false, true) => continue,
+                (false, false) if self.listed.contains(incarnation) => continue,
                 (false, false) => SLOT_HEADER,
             };
             bytes += self.scan(slot, from)?;

@@ -6,7 +6,7 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::data_dir::{DataDir, Durability};
 use crate::disk::Disk;
@@ -54,6 +54,7 @@ pub struct LogWriter<D: Disk> {
     /// As of the last batch of records: see [`DurableBatch::floor`].
     floor: Position,
     sink: Box<dyn BatchSink>,
+    manifest_number: Arc<AtomicU64>,
     poisoned: bool,
     statistics: WriterStatistics,
 }
@@ -115,7 +116,6 @@ impl<D: Disk> LogWriter<D> {
     ///
     /// # Errors
     /// `Full` or `Io`.
-    #[cfg_attr(not(test), allow(dead_code, reason = "opened by the store of what may be lost"))]
     pub(crate) fn spill(dir: &DataDir<D>, sink: Box<dyn BatchSink>) -> Result<Self, StorageError> {
         let (disk, pool) = (dir.disk(), Arc::clone(dir.spill_pool()));
         let folder = pool.folder();
@@ -166,6 +166,7 @@ impl<D: Disk> LogWriter<D> {
             last_batch_is_empty: tail.header.record_count == 0,
             floor: Position(0),
             sink: std::mem::replace(&mut tail.sink, Box::new(NoSink)),
+            manifest_number: Arc::clone(&tail.manifest_number),
             poisoned: false,
             statistics: WriterStatistics { slots: 1, ..WriterStatistics::default() },
             pool,
@@ -361,6 +362,7 @@ impl<D: Disk> LogWriter<D> {
             epoch: self.epoch,
             number: self.number + 1,
             first_position: chunk.first_position,
+            manifest: self.manifest_number.load(Ordering::Acquire),
             next_incarnation: self.next.as_ref().map_or(0, |next| next.incarnation),
             next_file: self.next.as_ref().map_or(0, |next| next.number),
             payload_len: chunk.payload_len,
@@ -463,6 +465,7 @@ impl LogTail {
             void_slots: Vec::new(),
             trim: None,
             sink: Box::new(NoSink),
+            manifest_number: Arc::default(),
         }
     }
 }

@@ -94,6 +94,11 @@ impl<D: Disk> Manifest<D> {
         Ok(damage.map_or(ManifestFound::None, ManifestFound::Invalid))
     }
 
+    /// Its file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The number of the last durable delta. It rises over all files; batches name it.
     pub(crate) fn delta(&self) -> u64 {
         self.delta

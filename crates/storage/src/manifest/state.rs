@@ -6,23 +6,25 @@ use crate::format::Place;
 use crate::index::LineCount;
 use crate::ranges::RangeSet;
 
-/// The batch boundary up to which runs speak; what lies above is the log's tail.
+/// Where the log's tail begins: up to there, runs speak.
+///
+/// A log is taken up before the last batch below the cut, as that batch may have to be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Cut {
-    /// Where the next batch stands, unless it stands at the start of the next slot.
+    /// Where the last batch below the cut stands, unless it stands at the start of another slot.
     pub(crate) at: Place,
-    /// The number of the last batch below the cut.
+    /// The number of the batch before that one.
     pub(crate) batch: u64,
     /// The checksum of its header.
     pub(crate) header_crc: u32,
     /// Its epoch.
     pub(crate) epoch: u64,
-    /// The position of the first record above the cut.
+    /// The position of the record after its last.
     pub(crate) next_position: u64,
-    /// The slot that the last batch below names as the next, or 0.
+    /// The slot that it names as the next, or 0.
     pub(crate) next_incarnation: u64,
-    /// That slot's file number.
-    pub(crate) next_file: u64,
+    /// The number of the last batch below the cut; 0 while all batches are above.
+    pub(crate) below: u64,
 }
 
 /// A live run.
@@ -60,7 +62,7 @@ pub(crate) struct BlobNote {
 pub(crate) struct QueueNote {
     /// The highest number ever given in it. It may be later than the cut.
     pub(crate) last_seq: u64,
-    /// As of the cut: every message up to this number is in a run, or settled.
+    /// As of the cut: every message with a number below this is in a run, or settled. 0: none.
     pub(crate) known: u64,
     /// Messages in runs that are settled.
     pub(crate) settled: RangeSet,

@@ -70,14 +70,14 @@ fn queue() -> impl Strategy<Value = QueueNote> {
 
 fn delta() -> impl Strategy<Value = Delta> {
     let cut = any::<([u64; 7], u32)>().prop_map(
-        |([incarnation, offset, batch, epoch, next_position, next_incarnation, next_file], header_crc)| Cut {
+        |([incarnation, offset, batch, epoch, next_position, next_incarnation, below], header_crc)| Cut {
             at: Place { incarnation, offset },
             batch,
             header_crc,
             epoch,
             next_position,
             next_incarnation,
-            next_file,
+            below,
         },
     );
     let runs = any::<[u64; 2]>().prop_map(|[entries, bytes]| RunNote { entries, bytes });

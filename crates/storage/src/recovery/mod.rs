@@ -6,8 +6,12 @@
 //!
 //! [`LogWriter::open`]: crate::LogWriter::open
 
-use std::collections::BTreeMap;
+mod listed;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 
@@ -15,14 +19,17 @@ use crate::data_dir::DataDir;
 use crate::definitions::{self, Change, DefinitionCheckpoint, Definitions, DefinitionsSource};
 use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::format::{BATCH_HEADER, BatchHeader, CLEAN_STOP, Place, SLOT_HEADER};
-use crate::index::{DefinitionSink, Index, LineCount, QueueIndex};
+use crate::format::{BATCH_HEADER, BatchHeader, CLEAN_STOP, Place, SLOT_HEADER, blob_path};
+use crate::index::{DefinitionSink, Index, LineCount};
+use crate::log::blob;
 use crate::log::pool::SlotPool;
 use crate::log::sink::{BatchSink, DurableBatch, NoSink};
 use crate::log::slots::FoundSlots;
 use crate::log::walk::{Batch, Walk, WalkAt};
 use crate::record::{MessageFlags, Position};
-use crate::store::{Read, Store};
+use crate::store::{Maintenance, Read, Store};
+
+use listed::Listed;
 
 /// Takes what survived, queue by queue.
 pub trait RecoverySink {
@@ -143,10 +150,15 @@ pub struct LogTail {
     pub(crate) trim: Option<(PathBuf, u64)>,
     /// Hears of every batch from the repeated one on.
     pub(crate) sink: Box<dyn BatchSink>,
+    /// The number of the manifest's last durable delta, which each batch names.
+    pub(crate) manifest_number: Arc<AtomicU64>,
 }
 
 /// Finds what survived. `checkpoint` is where the definitions were kept beside the log, if anywhere;
 /// without it, or if it is damaged, the export and the log take its place.
+///
+/// Reads the manifest, the footers of runs, and the log above the cut; how long it takes does not depend on
+/// how much is queued.
 ///
 /// # Errors
 /// `Corrupt`, with file, offset and reason, where bytes that were durable cannot be trusted; `Version`;
@@ -158,14 +170,18 @@ pub fn open_store<D: Disk>(
     let disk = dir.disk();
     let log = if dir.is_new() { None } else { Some(dir.log_id()) };
     let found = FoundSlots::open(disk, &dir.log_folder(), log)?;
-    let mut walk = Walk::new(disk, &found, WalkAt::default())?;
     if dir.is_new() {
+        let walk = Walk::new(disk, &found, WalkAt::default(), BTreeSet::new())?;
         return recover_new(dir, &found, walk);
     }
+    let listed = Listed::open(dir, &found)?;
     let (base, definitions_source) = definitions::load(dir, checkpoint)?;
-    let mut replay = Replay::new(base);
+    listed.check_definitions(dir, &base)?;
+    let mut walk = Walk::new(disk, &found, listed.walk_from(), listed.slots())?;
+    let mut replay = Replay::new(base, &listed);
     let last = replay.all(&mut walk)?;
     let torn = walk.check_end()?;
+    listed.check_age(dir, replay.manifest)?;
     let next_position = walk.at().next_position;
     if replay.base >= next_position {
         let why = format!(
@@ -174,16 +190,25 @@ pub fn open_store<D: Disk>(
         );
         return Err(walk.corrupt(last.end_place(), why));
     }
-    let queues = recovered_queues(&replay.index);
-    let last_queue = replay.index.last_queue;
     let clean_stop = last.header.flags & CLEAN_STOP != 0;
-    let mut tail = into_tail(last, &walk, &found)?;
+    let mut tail = into_tail(last, &walk, &found, &listed)?;
     let slots = found.slots.len() as u64;
     adopt(dir.pool(), found, &tail);
-    let store = Store::new(dir, replay.index);
+    let Replay { index, definitions, statistics, .. } = replay;
+    let last_queue = index.last_queue;
+    let (runs, mut maintenance) = listed.into_parts();
+    let blobs = blob::list(disk, &dir.log_folder())?;
+    let unknown = blobs
+        .into_iter()
+        .filter(|blob| !maintenance.usage.blobs.contains_key(blob) && !index.blobs.knows(*blob));
+    maintenance.orphans.extend(unknown.map(|blob| blob_path(&dir.log_folder(), blob)));
+    let store = Store::new(dir, index, runs, maintenance);
+    store.account_after_recovery()?;
+    let queues = store.recovered_queues();
     tail.sink = store.sink();
+    tail.manifest_number = store.manifest_number();
     Ok(Recovered {
-        definitions: replay.definitions,
+        definitions,
         definitions_source,
         next_position: Position(next_position),
         last_queue,
@@ -193,7 +218,7 @@ pub fn open_store<D: Disk>(
             slots,
             torn_bytes: torn.bytes,
             messages: queues.values().map(RecoveredQueue::messages).sum(),
-            ..replay.statistics
+            ..statistics
         },
         queues,
         store,
@@ -266,8 +291,9 @@ fn recover_new<D: Disk>(
     tail.void_slots.extend(found.headless.iter().map(|slot| slot.path.clone()));
     tail.last_file = found.last_number;
     tail.last_incarnation = found.slots.keys().next_back().copied().unwrap_or(0);
-    let store = Store::new(dir, Index::default());
+    let store = Store::new(dir, Index::default(), Vec::new(), Maintenance::default());
     tail.sink = store.sink();
+    tail.manifest_number = store.manifest_number();
     Ok(Recovered {
         definitions: Definitions::default(),
         definitions_source: DefinitionsSource::New,
@@ -296,24 +322,18 @@ fn adopt<D: Disk>(pool: &SlotPool<D>, found: FoundSlots<D>, tail: &LogTail) {
     }
 }
 
-fn recovered_queues(index: &Index) -> BTreeMap<u64, RecoveredQueue> {
-    let queue = |(id, queue): (&u64, &QueueIndex)| {
-        let lines = queue.lines().into_iter().filter(|(_, line)| line.messages > 0).collect();
-        (*id, RecoveredQueue { last_seq: queue.last_seq, lines })
-    };
-    index.queues.iter().map(queue).collect()
-}
-
 fn into_tail<D: Disk>(
     last: Batch,
     walk: &Walk<'_, D>,
     found: &FoundSlots<D>,
+    listed: &Listed<D>,
 ) -> Result<LogTail, StorageError> {
     let payload = walk.payload(&last)?;
     let last_slot = last.place.incarnation;
     let last_is_alone = last.place.offset == SLOT_HEADER;
     let is_void = |incarnation: u64| {
-        !walk.visited().contains(&incarnation) || (incarnation == last_slot && last_is_alone)
+        let is_passed = !walk.visited().contains(&incarnation) || (incarnation == last_slot && last_is_alone);
+        is_passed && !listed.has_slot(incarnation)
     };
     let mut void_slots: Vec<PathBuf> = found.headless.iter().map(|slot| slot.path.clone()).collect();
     let void = found.slots.iter().filter(|(incarnation, _)| is_void(**incarnation));
@@ -326,15 +346,16 @@ fn into_tail<D: Disk>(
     Ok(LogTail {
         prior_end: last.before,
         follows: last_slot,
-        last_incarnation: found.slots.keys().next_back().copied().unwrap_or(0),
-        last_file: found.last_number,
-        last_blob: walk.last_blob()?,
+        last_incarnation: found.slots.keys().next_back().copied().unwrap_or(0).max(listed.last.incarnation),
+        last_file: found.last_number.max(listed.last.slot_file),
+        last_blob: walk.last_blob()?.max(listed.last.blob),
         void_slots,
         trim,
         header: last.header,
         meta: last.meta,
         payload,
         sink: Box::new(NoSink),
+        manifest_number: Arc::default(),
     })
 }
 
@@ -344,15 +365,23 @@ struct Replay {
     definitions: Definitions,
     /// The position up to which the definitions were known before the log was read.
     base: u64,
+    /// Where the walk began, and the number of the last batch that runs speak for.
+    from: WalkAt,
+    below: u64,
+    /// The newest delta of a manifest that a batch names.
+    manifest: u64,
     statistics: RecoveryStatistics,
 }
 
 impl Replay {
-    fn new(base: Definitions) -> Self {
+    fn new<D: Disk>(base: Definitions, listed: &Listed<D>) -> Self {
         Self {
-            index: Index::default(),
+            index: listed.index(),
             base: base.position.0,
             definitions: base,
+            from: listed.walk_from(),
+            below: listed.below(),
+            manifest: 0,
             statistics: RecoveryStatistics::default(),
         }
     }
@@ -383,6 +412,11 @@ impl Replay {
         let Batch { place, header, meta, .. } = batch;
         // Which bodies and groups were open is not known: none is passed before the end.
         let durable = DurableBatch { at: *place, header, header_crc, meta, floor: Position(0) };
+        self.manifest = self.manifest.max(header.manifest);
+        if header.number <= self.below {
+            self.index.resume(&durable, self.from);
+            return Ok(());
+        }
         let mut definitions = After { base: self.base, definitions: &mut self.definitions };
         self.index.apply(&durable, &mut definitions).map_err(|unfit| {
             let offset = place.offset + BATCH_HEADER as u64 + unfit.at;

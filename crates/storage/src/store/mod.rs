@@ -3,10 +3,17 @@
 //! Owns the index, fed by the log's writer, and reads payloads of messages that are not in memory. All
 //! calls that read block on the disk: they belong to threads that may wait. Holds no lock while it reads.
 
+mod accounting;
+mod checkpoint;
+mod maintenance;
 mod payloads;
 mod read;
+mod view;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 
@@ -14,11 +21,24 @@ use crate::data_dir::DataDir;
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::format::{BATCH_HEADER, LogId};
-use crate::index::{Index, LineCount, NoDefinitions};
+use crate::index::{Index, LineCount, NoDefinitions, QueueIndex};
 use crate::log::pool::SlotPool;
 use crate::log::sink::{BatchSink, DurableBatch};
+use crate::log::writer::LogWriter;
+use crate::manifest::Manifest;
+use crate::recovery::RecoveredQueue;
+use crate::run::Run;
 
+use view::View;
+
+pub(crate) use accounting::Usage;
+use accounting::account;
+pub use checkpoint::CheckpointDone;
+pub(crate) use maintenance::Maintenance;
 pub use read::{Found, Read};
+
+/// A checkpoint is due when more than so many slots' bytes lie above the cut.
+const TAIL_SLOTS: u64 = 4;
 
 /// What the log keeps. Clones share it. Made by [`recover`](crate::recover).
 #[derive(Debug)]
@@ -27,9 +47,32 @@ pub struct Store<D: Disk>(Arc<Inner<D>>);
 #[derive(Debug)]
 struct Inner<D: Disk> {
     disk: D,
-    index: Mutex<Index>,
+    root: PathBuf,
+    runs_folder: PathBuf,
     log: LogId,
+    /// Whether what is written must survive the process.
+    is_durable: bool,
+    limits: Limits,
+    state: Mutex<State<D>>,
+    maintenance: Mutex<Maintenance<D>>,
     slots: Arc<SlotPool<D>>,
+    /// The number of the manifest's last durable delta, for the batches.
+    manifest_number: Arc<AtomicU64>,
+}
+
+/// Behind one lock, held shortly and never while the disk is waited for.
+#[derive(Debug)]
+struct State<D: Disk> {
+    index: Index,
+    view: Arc<View<D>>,
+}
+
+/// How much of the log may lie above the cut before a checkpoint is due.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    messages: u64,
+    records: u64,
+    bytes: u64,
 }
 
 /// What the store holds.
@@ -52,13 +95,107 @@ impl<D: Disk> Clone for Store<D> {
 }
 
 impl<D: Disk> Store<D> {
-    pub(crate) fn new(dir: &DataDir<D>, index: Index) -> Self {
+    pub(crate) fn new(
+        dir: &DataDir<D>,
+        index: Index,
+        runs: Vec<Arc<Run<D>>>,
+        maintenance: Maintenance<D>,
+    ) -> Self {
+        Self::with_pool(dir, index, runs, maintenance, Arc::clone(dir.pool()), dir.runs_folder())
+    }
+
+    /// The store of what may be lost with the process.
+    pub(crate) fn spill(dir: &DataDir<D>) -> Self {
+        let (pool, runs) = (Arc::clone(dir.spill_pool()), dir.spill_runs_folder());
+        Self::with_pool(dir, Index::default(), Vec::new(), Maintenance::default(), pool, runs)
+    }
+
+    fn with_pool(
+        dir: &DataDir<D>,
+        index: Index,
+        runs: Vec<Arc<Run<D>>>,
+        maintenance: Maintenance<D>,
+        slots: Arc<SlotPool<D>>,
+        runs_folder: PathBuf,
+    ) -> Self {
+        let delta = maintenance.manifest.as_ref().map_or(0, Manifest::delta);
+        let view = Arc::new(maintenance.usage.view(runs));
         Self(Arc::new(Inner {
             disk: dir.disk().clone(),
-            index: Mutex::new(index),
+            root: dir.root().to_owned(),
+            is_durable: runs_folder == dir.runs_folder(),
+            runs_folder,
             log: dir.log_id(),
-            slots: Arc::clone(dir.pool()),
+            limits: Limits {
+                messages: dir.tail_messages(),
+                records: dir.tail_records(),
+                bytes: TAIL_SLOTS * dir.slot_bytes(),
+            },
+            state: Mutex::new(State { index, view }),
+            maintenance: Mutex::new(maintenance),
+            slots,
+            manifest_number: Arc::new(AtomicU64::new(delta)),
         }))
+    }
+
+    /// Takes what was settled above the cut out of the counts of its queues. What is settled as a whole is
+    /// left to the next checkpoint: nothing is counted of it.
+    pub(crate) fn account_after_recovery(&self) -> Result<(), StorageError> {
+        let mut maintenance = self.0.maintenance.lock();
+        let mut unaccounted = Vec::new();
+        let view = {
+            let mut state = self.0.state.lock();
+            state.index.take_unaccounted(&mut unaccounted);
+            Arc::clone(&state.view)
+        };
+        let mut later = Vec::new();
+        for settled in unaccounted {
+            let live =
+                self.0.state.lock().index.queues.get(&settled.queue).map_or(0, |queue| queue.messages());
+            if live == 0 {
+                later.push(settled);
+                continue;
+            }
+            let gone = account(&view, &settled, &mut maintenance.usage)?;
+            self.0.state.lock().index.set_lines(settled.queue, |lines| gone.parted(lines));
+        }
+        self.0.state.lock().index.give_back_unaccounted(later);
+        Ok(())
+    }
+
+    /// What is known of each queue.
+    pub(crate) fn recovered_queues(&self) -> BTreeMap<u64, RecoveredQueue> {
+        let state = self.0.state.lock();
+        let queue = |(id, queue): (&u64, &QueueIndex)| {
+            let lines = if queue.messages() == 0 { Vec::new() } else { queue.lines().into_vec() };
+            (*id, RecoveredQueue { last_seq: queue.last_seq, lines })
+        };
+        state.index.queues.iter().map(queue).collect()
+    }
+
+    /// Whether enough lies above the cut for a checkpoint.
+    #[must_use]
+    pub fn checkpoint_is_due(&self) -> bool {
+        self.is_over(1)
+    }
+
+    /// Whether so much lies above the cut that nothing but the checkpoint may add to the log.
+    #[must_use]
+    pub fn checkpoint_is_overdue(&self) -> bool {
+        self.is_over(2)
+    }
+
+    fn is_over(&self, times: u64) -> bool {
+        let Limits { messages, records, bytes } = self.0.limits;
+        let now = self.statistics();
+        now.tail_messages >= messages * times
+            || now.tail_records >= records * times
+            || now.tail_bytes >= bytes * times
+    }
+
+    /// The number of the manifest's last durable delta.
+    pub(crate) fn manifest_number(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.manifest_number)
     }
 
     /// What the log's writer feeds.
@@ -69,14 +206,16 @@ impl<D: Disk> Store<D> {
     /// What is live in a queue, by order key; empty for one that is not known.
     #[must_use]
     pub fn queue_counts(&self, queue: u64) -> Vec<(u64, LineCount)> {
-        let index = self.0.index.lock();
-        index.queues.get(&queue).map(|queue| queue.lines().into_iter().collect()).unwrap_or_default()
+        let state = self.0.state.lock();
+        let index = &state.index;
+        index.queues.get(&queue).map(|queue| queue.lines().into_vec()).unwrap_or_default()
     }
 
     /// What the store holds now.
     #[must_use]
     pub fn statistics(&self) -> StoreStatistics {
-        let index = self.0.index.lock();
+        let state = self.0.state.lock();
+        let index = &state.index;
         let (cut, applied) = (index.cut(), index.applied());
         StoreStatistics {
             queues: index.queues.len() as u64,
@@ -85,6 +224,23 @@ impl<D: Disk> Store<D> {
             tail_bytes: applied.bytes - cut.bytes,
         }
     }
+}
+
+/// Opens the log and the store of what may be lost with the process: what leaves memory without having
+/// been promised. What an earlier process left of its own is removed; nothing of it is ever synced.
+///
+/// # Errors
+/// `Full` or `Io`.
+pub fn open_spill<D: Disk>(dir: &DataDir<D>) -> Result<(Store<D>, LogWriter<D>), StorageError> {
+    let (disk, folder) = (dir.disk(), dir.spill_runs_folder());
+    disk.create_folder(&folder).map_err(StorageError::io(&folder, "create folder"))?;
+    for name in disk.list(&folder).map_err(StorageError::io(&folder, "list"))? {
+        let path = folder.join(name);
+        disk.remove(&path).map_err(StorageError::io(&path, "remove"))?;
+    }
+    let store = Store::spill(dir);
+    let writer = LogWriter::spill(dir, store.sink())?;
+    Ok((store, writer))
 }
 
 /// Feeds the index.
@@ -98,8 +254,8 @@ impl<D: Disk> std::fmt::Debug for Sink<D> {
 
 impl<D: Disk> BatchSink for Sink<D> {
     fn batch(&mut self, batch: DurableBatch<'_>) -> Result<(), StorageError> {
-        let Inner { index, slots, .. } = &*self.0.0;
-        index.lock().apply(&batch, &mut NoDefinitions).map_err(|unfit| {
+        let Inner { state, slots, .. } = &*self.0.0;
+        state.lock().index.apply(&batch, &mut NoDefinitions).map_err(|unfit| {
             let offset = batch.at.offset + BATCH_HEADER as u64 + unfit.at;
             let slot = slots.pin(batch.at.incarnation);
             let path = slot.as_ref().map_or(slots.folder(), |slot| &slot.path);

@@ -1,6 +1,7 @@
 //! Tests of the whole crate through its public face, on a disk in memory that can crash.
 
 mod blobs;
+mod checkpoint;
 mod damage;
 mod data_rot;
 mod definitions;
@@ -73,6 +74,10 @@ pub(crate) struct Running {
     pub(crate) collected: Collected,
     pub(crate) dir: DataDir<MemoryDisk>,
     pub(crate) store: Store<MemoryDisk>,
+    pub(crate) definitions: DefinitionStore<MemoryDisk>,
+    /// Changes of definitions that were not fed to their store.
+    pub(crate) changes: Vec<(Position, u64, DefinitionChange)>,
+    exported_at_ms: u64,
 }
 
 /// What is left of a [`Recovered`] once its tail went to the writer.
@@ -100,6 +105,8 @@ pub(crate) fn start_with(disk: &MemoryDisk, options: StorageOptions) -> Result<R
     let dir = DataDir::open(disk.clone(), Path::new(ROOT), options)?;
     let mut collected = Collected::default();
     let recovered = recover(&dir, None, &mut collected)?;
+    let source = recovered.definitions_source;
+    let definitions = DefinitionStore::start(&dir, None, &recovered.definitions, source)?;
     let facts = Facts {
         next_position: recovered.next_position,
         queues: recovered.queues,
@@ -112,7 +119,8 @@ pub(crate) fn start_with(disk: &MemoryDisk, options: StorageOptions) -> Result<R
     let log = LogWriter::open(&dir, recovered.tail)?;
     let gather = log.gather();
     assert_eq!(gather.last_position().0 + 1, facts.next_position.0);
-    Ok(Running { log, gather, recovered: facts, collected, dir, store })
+    let (changes, exported_at_ms) = (Vec::new(), 0);
+    Ok(Running { log, gather, recovered: facts, collected, dir, store, definitions, changes, exported_at_ms })
 }
 
 /// Recovery alone, of a disk nobody holds.
@@ -130,6 +138,18 @@ impl Running {
 
     pub(crate) fn step(&mut self) -> Position {
         self.log.step(&mut self.gather).expect("a step")
+    }
+
+    pub(crate) fn checkpoint(&mut self) -> Result<CheckpointDone, StorageError> {
+        let Self { store, definitions, changes, exported_at_ms, .. } = self;
+        store.checkpoint(&mut |position| {
+            let later = changes.iter().position(|(at, ..)| *at > position).unwrap_or(changes.len());
+            for (at, revision, change) in changes.drain(..later) {
+                definitions.apply(at, revision, &[change])?;
+            }
+            *exported_at_ms += 60_000;
+            definitions.export_if_due(*exported_at_ms).map(drop)
+        })
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) enum Op {
     Step,
     Tend,
     Idle,
+    Checkpoint,
 }
 
 pub(super) fn op() -> impl Strategy<Value = Op> {
@@ -42,6 +43,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         6 => Just(Op::Step),
         1 => Just(Op::Tend),
         1 => Just(Op::Idle),
+        2 => Just(Op::Checkpoint),
     ]
 }
 
@@ -81,16 +83,24 @@ enum Done {
 #[derive(Debug, Default)]
 pub(super) struct Model {
     done: Vec<(Position, Done)>,
-    last_seq: BTreeMap<u64, u64>,
+    /// How many numbers each queue gave; the first is 0.
+    given: BTreeMap<u64, u64>,
+    /// How often each of the three queues was deleted: what comes then has another id.
+    deleted: BTreeMap<u64, u64>,
     revision: u64,
     bodies: u64,
 }
 
 impl Model {
+    /// The id of a queue, which is never given twice.
+    fn id(&self, queue: u64) -> u64 {
+        queue + 3 * self.deleted.get(&queue).copied().unwrap_or(0)
+    }
+
     fn next_seq(&mut self, queue: u64) -> u64 {
-        let seq = self.last_seq.entry(queue).or_insert(0);
-        *seq += 1;
-        *seq
+        let given = self.given.entry(queue).or_insert(0);
+        *given += 1;
+        *given - 1
     }
 
     fn body(&mut self, len: usize) -> Vec<u8> {
@@ -100,10 +110,10 @@ impl Model {
         body
     }
 
-    /// A range that ends `back` before the queue's last number.
-    fn range(&self, queue: u64, back: u64, width: u64) -> (u64, u64) {
-        let last = self.last_seq.get(&queue).copied().unwrap_or(0).saturating_sub(back);
-        (last.saturating_sub(width - 1), last)
+    /// A range that ends `back` before the queue's last number, if it has one.
+    fn range(&self, queue: u64, back: u64, width: u64) -> Option<(u64, u64)> {
+        let last = self.given.get(&queue)?.saturating_sub(1 + back);
+        Some((last.saturating_sub(width - 1), last))
     }
 
     pub(super) fn forget_after(&mut self, end: Position) {
@@ -119,7 +129,7 @@ impl Model {
                         queue,
                         seq,
                         flags: if seen { MessageFlags::SEEN } else { MessageFlags::NONE },
-                        order_key: queue,
+                        order_key: order_key(queue, seq),
                         deadline_ms: 0,
                         delivery_count: 0,
                         payload: body.into(),
@@ -173,50 +183,62 @@ impl Model {
         let gather = &mut run.gather;
         match *op {
             Op::Publish { queue, len, seen } => {
+                let queue = self.id(queue);
                 let (seq, body) = (self.next_seq(queue), self.body(len));
                 let flags = if seen { MessageFlags::SEEN } else { MessageFlags::NONE };
                 let segment = [bytes::Bytes::from(body.clone())];
                 let payload = if len % 2 == 0 {
-                    Payload { parts: &[&body], segments: &[], ..Payload::default() }
+                    Payload { parts: &[&body], segments: &[], body_len: len as u32 }
                 } else {
-                    Payload { parts: &[], segments: &segment, ..Payload::default() }
+                    Payload { parts: &[], segments: &segment, body_len: len as u32 }
                 };
-                let position = gather.message(queue, seq, flags, queue, 0, payload);
+                let position = gather.message(queue, seq, flags, order_key(queue, seq), 0, payload);
                 self.done.push((position, Done::Message { queue, seq, body, seen }));
             }
             Op::FanOut { queues, len, step_between } => {
                 let body = self.body(len);
-                let (shared, _) = gather.body(Payload::parts(&[&body]));
+                let (shared, _) = gather.body(Payload::parts(&[&body]).with_body(len as u32));
                 for queue in (1..=3).filter(|queue| queues & (1 << (queue - 1)) != 0) {
                     if step_between {
                         run.log.step(&mut run.gather)?;
+                        run.checkpoint()?;
                     }
+                    let queue = self.id(queue);
                     let seq = self.next_seq(queue);
-                    let position = run.gather.entry(shared, queue, seq, MessageFlags::SEEN, queue, 0);
+                    let position =
+                        run.gather.entry(shared, queue, seq, MessageFlags::SEEN, order_key(queue, seq), 0);
                     self.done.push((position, Done::Message { queue, seq, body: body.clone(), seen: true }));
                 }
+                run.gather.end_body(shared);
             }
             Op::Settle { queue, back, width } => {
-                let (first, last) = self.range(queue, back, width);
+                let queue = self.id(queue);
+                let Some((first, last)) = self.range(queue, back, width) else { return Ok(()) };
                 let position = gather.settle(queue, &[(first, last)], SettleReason::Acknowledged);
                 self.done.push((position, Done::Settle { queue, first, last }));
             }
             Op::Return { queue, back, count } => {
-                let (first, last) = self.range(queue, back, 3);
+                let queue = self.id(queue);
+                let Some((first, last)) = self.range(queue, back, 3) else { return Ok(()) };
                 let position = gather.returned(queue, &[(first, last)], count);
                 self.done.push((position, Done::Return { queue, first, last, count }));
             }
             Op::Expose { queue, back } => {
-                let (first, last) = self.range(queue, back, 3);
+                let queue = self.id(queue);
+                let Some((first, last)) = self.range(queue, back, 3) else { return Ok(()) };
                 let position = gather.expose(queue, &[(first, last)]);
                 self.done.push((position, Done::Expose { queue, first, last, withdrawn: false }));
             }
             Op::Unexpose { queue, back } => {
-                let (first, last) = self.range(queue, back, 3);
+                let queue = self.id(queue);
+                let Some((first, last)) = self.range(queue, back, 3) else { return Ok(()) };
                 let position = gather.unexpose(queue, &[(first, last)]);
                 self.done.push((position, Done::Expose { queue, first, last, withdrawn: true }));
             }
             Op::Delete { queue } => {
+                let name = queue;
+                let queue = self.id(name);
+                *self.deleted.entry(name).or_insert(0) += 1;
                 let position = gather.settle(queue, &[(0, u64::MAX)], SettleReason::QueueDeleted);
                 self.done.push((position, Done::Delete { queue }));
             }
@@ -224,27 +246,34 @@ impl Model {
                 self.revision += 1;
                 let revision = self.revision;
                 let change = (vec![key], value.map(|value| vec![value]));
-                let position = gather.definition(revision, &[change]);
+                let position = gather.definition(revision, std::slice::from_ref(&change));
+                run.changes.push((position, revision, change));
                 self.done.push((position, Done::Define { revision, key, value }));
             }
-            Op::Group { queue, commit } => self.group(gather, queue, commit),
+            Op::Group { queue, commit } => self.group(gather, self.id(queue), commit),
             Op::Step => drop(run.log.step(&mut run.gather)?),
             Op::Tend => run.log.tend()?,
             Op::Idle => run.log.idle()?,
+            Op::Checkpoint => drop(run.checkpoint()?),
         }
         Ok(())
     }
 
     /// A message in and an older one out, at once, with a foreign record between.
     fn group(&mut self, gather: &mut Gather, queue: u64, commit: bool) {
-        let old = self.last_seq.get(&queue).copied().unwrap_or(0);
+        let old = self.given.get(&queue).map_or(0, |given| given - 1);
         let (seq, body) = (self.next_seq(queue), self.body(20));
         let group = gather.begin_group();
-        gather.within(group).message(queue, seq, MessageFlags::NONE, queue, 0, Payload::parts(&[&body]));
-        let other = self.next_seq(3);
-        let between = gather.message(3, other, MessageFlags::NONE, 3, 0, Payload::default());
+        let key = order_key(queue, seq);
+        let parts: [&[u8]; 1] = [&body];
+        let payload = Payload::parts(&parts).with_body(20);
+        gather.within(group).message(queue, seq, MessageFlags::NONE, key, 0, payload);
+        let third = self.id(3);
+        let other = self.next_seq(third);
+        let between =
+            gather.message(third, other, MessageFlags::NONE, order_key(third, other), 0, Payload::default());
         let message = Done::Message { queue, seq, body, seen: false };
-        let between = (between, Done::Message { queue: 3, seq: other, body: Vec::new(), seen: false });
+        let between = (between, Done::Message { queue: third, seq: other, body: Vec::new(), seen: false });
         gather.within(group).settle(queue, &[(old, old)], SettleReason::Moved);
         if !commit {
             self.done.push(between);
@@ -264,6 +293,28 @@ pub(super) fn sorted(mut state: Collected) -> Collected {
     state
 }
 
+/// A plain queue, one with a single other order key, and one with several.
+fn order_key(queue: u64, seq: u64) -> u64 {
+    match queue % 3 {
+        1 => 0,
+        2 => 7,
+        _ => seq % 3,
+    }
+}
+
+/// The counts that recovery gives without reading a message are those of the messages.
+fn assert_counts(queues: &BTreeMap<u64, RecoveredQueue>, found: &Collected) {
+    for (id, queue) in queues {
+        let mut lines: BTreeMap<u64, LineCount> = BTreeMap::new();
+        for message in found.queues.get(id).into_iter().flatten() {
+            let line = lines.entry(message.order_key).or_default();
+            line.messages += 1;
+            line.body_bytes += message.payload.len() as u64;
+        }
+        assert_eq!(queue.lines, lines.into_iter().collect::<Vec<_>>(), "queue {id}");
+    }
+}
+
 fn assert_same(found: &Collected, model: &Model) {
     let (found, expected) = (sorted(found.clone()), sorted(model.state()));
     assert!(found == expected, "found {}, expected {}", found.in_short(), expected.in_short());
@@ -279,6 +330,7 @@ fn live(sessions: &[Session]) {
         assert!(end >= durable.0, "the log ends at {end}, but {durable:?} was reported durable");
         model.forget_after(Position(end));
         assert_same(&run.collected, &model);
+        assert_counts(&run.recovered.queues, &run.collected);
         assert!(run.recovered.quarantined.is_empty());
         durable = Position(end);
 
@@ -305,6 +357,7 @@ fn live(sessions: &[Session]) {
     let found = look(&disk).expect("the last recovery");
     model.forget_after(Position(found.1.next_position.0 - 1));
     assert_same(&found.0, &model);
+    assert_counts(&found.1.queues, &found.0);
 }
 
 proptest! {
