@@ -47,14 +47,6 @@ impl OutBuffer {
         self.len() == 0
     }
 
-    /// Appends everything to a buffer.
-    pub(crate) fn copy_to(&self, bytes: &mut Vec<u8>) {
-        for part in &self.parts {
-            bytes.extend_from_slice(part);
-        }
-        bytes.extend_from_slice(&self.tail);
-    }
-
     fn push_shared(&mut self, bytes: Bytes) {
         if bytes.len() < COPY_BYTES {
             self.tail.extend_from_slice(&bytes);

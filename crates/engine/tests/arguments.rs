@@ -36,6 +36,7 @@ fn an_unused_queue_goes_and_use_keeps_it() {
     client.declare_with(1, "q", &[("x-expires", Number(1000)), (DLX, Text("")), (KEY, Text("dlq"))]);
     client.declare_with(1, "dlq", &[]);
     client.publish(1, "", "q", b"m");
+    settle(&world, &mut client);
     world.pass(900);
     client.get(1, "q", false);
     world.pass(900);
@@ -205,6 +206,7 @@ fn returns_are_counted_over_a_crash() {
     client.declare_with(1, "q", &arguments);
     client.declare_with(1, "dlq", &[]);
     client.publish(1, "", "q", b"m");
+    settle(&world, &mut client);
     for tag in 1..=2 {
         client.get(1, "q", false);
         client.nack(1, tag, false);

@@ -20,7 +20,7 @@ use crate::ids::QueueSeq;
 use crate::message::Message;
 
 /// What a message takes in memory beside its bytes: its entry, and its share of what holds entries.
-const ENTRY_BYTES: u64 = 64;
+pub const ENTRY_BYTES: u64 = 64;
 
 /// Sums over a queue's messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ mod store;
 mod unacked;
 
 pub use consumers::{Activity, Consumer, ConsumerKey, Consumers};
-pub use contents::{Contents, Requeued, Totals, Want};
+pub use contents::{Contents, ENTRY_BYTES, Requeued, Totals, Want};
 pub use entry::{Entry, Keep};
 pub use line::ColdCounts;
 pub use seq_ranges::SeqRanges;

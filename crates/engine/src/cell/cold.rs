@@ -39,7 +39,7 @@ pub(crate) struct Beyond<S: Seams> {
     /// The memory that the queue was last counted with.
     accounted: u64,
     /// The read that is under way.
-    fetching: Option<FetchTerms>,
+    fetching: Option<Box<FetchTerms>>,
     /// The log's position up to which the cold messages stand in it, and the spill's.
     logged_until: Position,
     pub(super) spilled_until: Option<Position>,
@@ -211,7 +211,7 @@ impl<S: Seams> QueueCell<S> {
             log: self.durable.then_some(self.beyond.logged_until),
             spill: self.beyond.spilled_until,
         };
-        self.beyond.fetching = Some(terms);
+        self.beyond.fetching = Some(Box::new(terms));
         Some(terms)
     }
 

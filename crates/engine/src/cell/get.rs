@@ -48,29 +48,6 @@ impl<S: Seams> QueueCell<S> {
         })
     }
 
-    /// basic.get, written to a buffer of the caller's.
-    pub fn get_into(
-        &mut self,
-        around: &Around<'_, S>,
-        to: &OutboxRef<S>,
-        channel: u16,
-        no_ack: bool,
-        bytes: &mut Vec<u8>,
-    ) -> Got {
-        let queue = around.queue;
-        self.take_for_get(around, to, no_ack, |contents, entry, left| {
-            to.with(|outbox| {
-                let frame_max = outbox.frame_max;
-                let Some(deliveries) = outbox.channels.get_mut(&channel) else { return false };
-                let mut out = OutBuffer::default();
-                let target = Target { out: &mut out, channel, frame_max, no_ack };
-                write_get(contents, entry, left, deliveries, queue, target);
-                out.copy_to(bytes);
-                true
-            })
-        })
-    }
-
     fn take_for_get(
         &mut self,
         around: &Around<'_, S>,

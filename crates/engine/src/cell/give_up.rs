@@ -139,6 +139,7 @@ impl<S: Seams> QueueCell<S> {
             self.count_dead(reason);
             let message = self.contents.message(entry);
             let logged = entry.is_logged().then_some(entry.seq());
+            self.gave_up += 1;
             self.given_up.push_back(GivenUp::new(&message, entry.is_annotated(), logged, reason));
         } else if entry.is_logged() {
             dropped.push(entry.seq());
@@ -161,6 +162,7 @@ impl<S: Seams> QueueCell<S> {
         let settings = &around.queue.settings;
         if settings.overflow() == Overflow::RejectPublishDlx && settings.dead_letter_exchange.is_some() {
             self.count_dead(Reason::MaxLength);
+            self.gave_up += 1;
             self.given_up.push_back(GivenUp::new(message, annotated, None, Reason::MaxLength));
         }
     }
@@ -172,6 +174,7 @@ impl<S: Seams> QueueCell<S> {
 
     /// The next messages to move, for whoever claimed them. With none left the claim ends.
     pub(crate) fn take_given_up(&mut self, around: &Around<'_, S>, most: usize) -> Vec<GivenUp> {
+        self.end_move();
         if self.given_up.is_empty() && self.is_due(around) {
             // Expiry paused for these.
             self.deliver(around);
@@ -184,9 +187,34 @@ impl<S: Seams> QueueCell<S> {
         batch
     }
 
+    /// What was taken to be moved is in its new place, and the log knows.
+    fn end_move(&mut self) {
+        let moved = self.gave_up - self.given_up.len() as u64;
+        if moved > self.moved {
+            self.moved = moved;
+            self.wake_waiting();
+        }
+        self.moving.clear();
+    }
+
+    /// How many messages this queue gave up in this life.
+    pub(crate) fn gave_up(&self) -> u64 {
+        self.gave_up
+    }
+
+    /// Whether the first `until` of what the queue gave up is moved; if not, the waker is woken when it may be.
+    pub(crate) fn has_moved(&mut self, until: u64, waker: &S::Waker) -> bool {
+        let has_moved = self.moved >= until || self.dead;
+        if !has_moved {
+            self.wait(Some(waker), 0);
+        }
+        has_moved
+    }
+
     /// Ends the claim with messages left, since the log must catch up first: the queue's timer goes on with them, and
     /// with the expiry that has paused for those moved last.
     pub(crate) fn pause_moving(&mut self, around: &Around<'_, S>) -> Vec<GivenUp> {
+        self.end_move();
         self.is_being_moved = false;
         if !self.given_up.is_empty() || self.is_due(around) {
             self.call_by(around, around.now_ms().saturating_add(PAUSE_MS));

@@ -103,6 +103,9 @@ pub struct QueueCell<S: Seams> {
     called_at: Option<u64>,
     /// Until when the queue may be unused (x-expires).
     lease_ms: Option<u64>,
+    /// How many messages waited there in this life, and how many of them are moved.
+    gave_up: u64,
+    moved: u64,
     /// What is moved just now: the log counts it as here until that is logged.
     moving: Vec<QueueSeq>,
     pub(crate) beyond: cold::Beyond<S>,
@@ -125,6 +128,8 @@ impl<S: Seams> QueueCell<S> {
             is_being_moved: false,
             called_at: None,
             lease_ms: None,
+            gave_up: 0,
+            moved: 0,
             moving: Vec::new(),
             beyond: cold::Beyond::default(),
         }

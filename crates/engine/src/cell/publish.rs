@@ -2,7 +2,7 @@
 
 use leveret_core::ids::QueueSeq;
 use leveret_core::message::{Body, Message};
-use leveret_core::queue::Keep;
+use leveret_core::queue::{ENTRY_BYTES, Keep};
 use leveret_storage::{BodyRef, GroupId, MessageFlags, Payload, Position};
 
 use super::QueueCell;
@@ -157,7 +157,7 @@ impl<S: Seams> QueueCell<S> {
             let mut keep = self.keep(around, &item.terms, &mut batch.now_ms);
             keep.exposed = batch.is_seen;
             any_logged |= keep.logged;
-            let bytes = item.message.stored_bytes() as u64;
+            let bytes = item.message.stored_bytes() as u64 + ENTRY_BYTES;
             if room < bytes || self.contents.goes_cold(keep.level) {
                 // What follows goes the same way, so that a batch is cut once.
                 room = 0;

@@ -144,13 +144,19 @@ impl<S: Seams> Session<S> {
     }
 
     /// Tells the queues what was collected. What they give up is moved behind the last of them, and, within a group,
-    /// not before [`Session::move_given_up`].
-    pub(super) fn settle_collected(&mut self, group: Option<GroupId>) {
+    /// not before [`Session::move_given_up`]: these are the queues that did so then, with how much each has given up.
+    pub(super) fn settle_collected(&mut self, group: Option<GroupId>) -> Vec<(QueueRef<S>, u64)> {
+        let mut rejecting = Vec::new();
         for share in self.acks.shares.drain(..) {
             let queue = &share.queue;
-            let ((), claimed) = self
-                .broker
-                .visit(queue, |cell, around| cell.settle(around, group, &share.runs, &share.resumed));
+            let (gave_up, claimed) = self.broker.visit(queue, |cell, around| {
+                let before = cell.gave_up();
+                cell.settle(around, group, &share.runs, &share.resumed);
+                (cell.gave_up() > before).then_some(cell.gave_up())
+            });
+            if let (Some(gave_up), Some(_)) = (gave_up, group) {
+                rejecting.push((queue.clone(), gave_up));
+            }
             if claimed {
                 self.claimed.push(share.queue);
             }
@@ -158,15 +164,14 @@ impl<S: Seams> Session<S> {
         if group.is_none() {
             self.move_given_up();
         }
+        rejecting
     }
 
-    /// Moves what queues gave up in this session's hands. True if there was something.
-    pub(super) fn move_given_up(&mut self) -> bool {
-        let any = !self.claimed.is_empty();
+    /// Moves what queues gave up in this session's hands.
+    pub(super) fn move_given_up(&mut self) {
         for queue in self.claimed.drain(..) {
             self.broker.dead_letter(queue);
         }
-        any
     }
 
     /// One ack that came outside a run: on a transactional channel, or a closing one.

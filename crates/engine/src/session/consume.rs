@@ -5,15 +5,14 @@ use std::sync::Arc;
 use leveret_core::BrokerError;
 use leveret_core::arguments::{Arguments, ConsumerSettings, QueueType};
 use leveret_core::channel::ConsumerKind;
-use leveret_core::ids::MonotonicMillis;
 use leveret_core::names::ConsumerTag;
 use leveret_core::queue::ConsumerKey;
 use leveret_protocol::amqp::{AMQPClass, basic, short_string};
-use leveret_protocol::constants::{basic_method_id, class_id};
 use leveret_storage::Position;
 
+use super::Session;
+use super::later::Later;
 use super::reply_to::REPLY_TO;
-use super::{Failure, Session};
 use crate::broker::arguments;
 use crate::cell::{ConsumerDetails, ConsumerHandle, ConsumerTerms, Got};
 use crate::queue::QueueRef;
@@ -173,8 +172,10 @@ impl<S: Seams> Session<S> {
                 queue.name, queue.vhost
             )));
         }
+        // Behind replies that wait for the log it waits too: a message that was taken before them would get a lower
+        // delivery tag than what consumers of the channel are sent meanwhile, and would come after that.
         let got = if self.must_hold(number, Position(0)) {
-            self.held_get(number, &queue, get.no_ack)
+            Got::Later
         } else {
             self.broker.work(&queue, |cell, around| cell.get(around, &self.outbox, number, get.no_ack))
         };
@@ -183,31 +184,9 @@ impl<S: Seams> Session<S> {
             Got::Empty => {
                 self.reply(number, AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {})));
             }
-            Got::Later => self.later = Some((number, get.clone())),
+            Got::Later => self.later = Some(Later::Get(number, get.clone())),
         }
         Ok(())
-    }
-
-    /// Asks again what had to wait for the disk.
-    pub(super) fn get_later(&mut self, now: MonotonicMillis) {
-        let Some((number, get)) = self.later.take() else { return };
-        if let Err(error) = self.get(number, &get) {
-            self.fail(Failure::new(error, number, (class_id::BASIC, basic_method_id::GET)), now);
-        }
-        self.is_resumed |= self.later.is_none();
-    }
-
-    /// basic.get behind replies that wait for the log: its answer joins them.
-    fn held_get(&mut self, number: u16, queue: &QueueRef<S>, no_ack: bool) -> Got {
-        let mut bytes = Vec::new();
-        let outbox = &self.outbox;
-        let got =
-            self.broker.work(queue, |cell, around| cell.get_into(around, outbox, number, no_ack, &mut bytes));
-        if let Got::Message(_) = got {
-            self.hold(number, super::held::Held { position: Position(0), bytes, resumes: None });
-            return Got::Message(0);
-        }
-        got
     }
 
     pub(super) fn set_channel_prefetch(&mut self, number: u16, limit: u32) {

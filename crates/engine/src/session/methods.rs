@@ -327,10 +327,7 @@ impl<S: Seams> Session<S> {
     fn tx_commit(&mut self, number: u16, ids: (u16, u16)) -> Result<(), Failure> {
         let Some(channel) = self.channels.get(&number) else { return Ok(()) };
         channel.core.require_transaction().map_err(|error| Failure::new(error, number, ids))?;
-        let position = self.commit(number).map_err(|error| Failure::new(error, number, ids))?;
-        let ok = tx::AMQPMethod::CommitOk(tx::CommitOk {});
-        self.reply_after(number, position, AMQPClass::Tx(ok));
-        Ok(())
+        self.commit(number).map_err(|error| Failure::new(error, number, ids))
     }
 }
 

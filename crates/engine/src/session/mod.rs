@@ -12,6 +12,7 @@ mod consume;
 mod content;
 mod handshake;
 mod held;
+mod later;
 mod methods;
 mod publish;
 mod replies;
@@ -31,7 +32,7 @@ use leveret_core::connection::{Connection, Due, Phase, TlsFacts};
 use leveret_core::ids::{ConnectionId, MonotonicMillis, UnixMillis};
 use leveret_core::limits;
 use leveret_core::names::UserName;
-use leveret_protocol::amqp::{AMQPClass, basic};
+use leveret_protocol::amqp::AMQPClass;
 use leveret_protocol::error::DecodeErrorKind;
 use leveret_protocol::frame::{FrameKind, parse_frame};
 use leveret_protocol::protocol_header::{GARBAGE_REPLY, HeaderVerdict, check_protocol_header};
@@ -174,8 +175,8 @@ pub struct Session<S: Seams> {
     claimed: Vec<QueueRef<S>>,
     reply_consumers: reply_to::ReplyConsumers,
     blocked: bool,
-    /// A basic.get that waits for the disk: nothing behind it is performed before it.
-    later: Option<(u16, basic::Get)>,
+    /// What waits, and everything behind it.
+    later: Option<later::Later<S>>,
     /// It was answered, and what the input held behind it is still to be performed.
     is_resumed: bool,
     /// Bytes of answers, got and returned messages since the socket last took everything.
@@ -330,7 +331,10 @@ impl<S: Seams> Session<S> {
             }
         }
         self.unblock_if_cleared();
-        self.get_later(now);
+        if self.later.is_some() {
+            self.release();
+            self.perform_later(now);
+        }
         self.release();
         if self.peer_closing && self.waiting.is_empty() && self.flow == Flow::Go {
             self.answer_close();

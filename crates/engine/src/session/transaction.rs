@@ -23,13 +23,23 @@ pub(super) struct Transaction<S: Seams> {
     /// The bytes that the items' spans lie in, one for each.
     heads: Vec<Bytes>,
     acks: Vec<AckOp>,
+    /// The tags in `acks` that were acked alone, and the highest up to which all were.
+    acked_singly: BTreeSet<DeliveryTag>,
+    acked_until: Option<DeliveryTag>,
     /// The bytes of the publishes, counted with all other unfinished messages.
     pub(super) held: Option<Receiving>,
 }
 
 impl<S: Seams> Default for Transaction<S> {
     fn default() -> Self {
-        Self { items: Vec::new(), heads: Vec::new(), acks: Vec::new(), held: None }
+        Self {
+            items: Vec::new(),
+            heads: Vec::new(),
+            acks: Vec::new(),
+            acked_singly: BTreeSet::new(),
+            acked_until: None,
+            held: None,
+        }
     }
 }
 
@@ -48,9 +58,21 @@ impl<S: Seams> Transaction<S> {
 
     /// Those of the outstanding deliveries that were not acked in it.
     pub(super) fn not_acked(&self, outstanding: impl Iterator<Item = DeliveryTag>) -> Vec<DeliveryTag> {
-        let all_until = self.acks.iter().filter(|op| op.multiple).map(|op| op.tag).max();
-        let single: BTreeSet<DeliveryTag> = self.acks.iter().map(|op| op.tag).collect();
-        outstanding.filter(|tag| Some(*tag) > all_until && !single.contains(tag)).collect()
+        outstanding.filter(|tag| Some(*tag) > self.acked_until && !self.acked_singly.contains(tag)).collect()
+    }
+
+    /// Adds an ack, unless it names what an earlier one took.
+    fn ack(&mut self, op: AckOp) -> bool {
+        if self.acked_singly.contains(&op.tag) || (!op.multiple && Some(op.tag) <= self.acked_until) {
+            return false;
+        }
+        if op.multiple {
+            self.acked_until = self.acked_until.max(Some(op.tag));
+        } else {
+            self.acked_singly.insert(op.tag);
+        }
+        self.acks.push(op);
+        true
     }
 
     /// How many publishes wait.
@@ -75,25 +97,24 @@ impl<S: Seams> Session<S> {
             op.tag = newest;
         }
         let Some(channel) = self.channels.get_mut(&op.channel) else { return Err(unknown(op.tag)) };
-        let acked_before = channel.transaction.acks.iter().any(|before| before.covers(op));
-        if !outstanding || acked_before {
+        if !outstanding || !channel.transaction.ack(op) {
             return Err(unknown(op.tag));
         }
-        channel.transaction.acks.push(op);
         let waiting = channel.transaction.acks.len() as u64;
         channel.counters.acks_uncommitted.store(waiting, Ordering::Relaxed);
         Ok(())
     }
 
-    /// tx.commit. Gives the position that commit-ok waits for.
+    /// tx.commit, and its answer.
     ///
     /// # Errors
     /// 406 if a queue refused a message, as RabbitMQ says it; all else is done then.
-    pub(super) fn commit(&mut self, number: u16) -> Result<Position, BrokerError> {
-        let Some(channel) = self.channels.get_mut(&number) else { return Ok(Position(0)) };
-        let Transaction { mut items, heads, acks, held } = channel.take_transaction();
+    pub(super) fn commit(&mut self, number: u16) -> Result<(), BrokerError> {
+        let Some(channel) = self.channels.get_mut(&number) else { return Ok(()) };
+        let Transaction { mut items, heads, acks, held, .. } = channel.take_transaction();
         if items.is_empty() && acks.is_empty() {
-            return Ok(Position(0));
+            self.commit_ok(number, Position(0));
+            return Ok(());
         }
         let group = self.broker.log.append(|gather| gather.begin_group());
         let awaiting = self.publish_prepared(&mut items, &heads, Some(group));
@@ -102,15 +123,20 @@ impl<S: Seams> Session<S> {
             // Checked when it came; what a queue's deletion took meanwhile is gone anyway.
             _ = self.collect_ack(op);
         }
-        self.settle_collected(Some(group));
+        let rejecting = self.settle_collected(Some(group));
         let position = self.broker.log.append(|gather| gather.commit_group(group));
         self.claimed.extend(self.broker.end_group(group, position, awaiting));
-        // A rejected message leaves its queue with its move: commit-ok waits for that too.
-        let any_moved = self.move_given_up();
+        self.move_given_up();
         if items.iter().any(Item::is_refused) {
             return Err(BrokerError::precondition_failed("partial tx completion"));
         }
-        Ok(if any_moved { self.broker.last_position() } else { position })
+        // A rejected message leaves its queue with its move, whoever makes it: commit-ok waits for that too.
+        if rejecting.is_empty() {
+            self.commit_ok(number, position);
+        } else {
+            self.commit_later(number, rejecting);
+        }
+        Ok(())
     }
 
     /// tx.rollback: what waited is forgotten; the messages acked in it are unacked still.
@@ -126,18 +152,5 @@ impl<S: Seams> SessionChannel<S> {
         self.counters.uncommitted.store(0, Ordering::Relaxed);
         self.counters.acks_uncommitted.store(0, Ordering::Relaxed);
         std::mem::take(&mut self.transaction)
-    }
-}
-
-impl AckOp {
-    /// Whether this earlier ack of a transaction took what a later one names.
-    fn covers(&self, later: Self) -> bool {
-        if later.multiple {
-            return !self.multiple && self.tag == later.tag;
-        }
-        match self.multiple {
-            true => self.tag.0 == 0 || later.tag <= self.tag,
-            false => later.tag == self.tag,
-        }
     }
 }

@@ -144,6 +144,19 @@ impl Client {
         }
     }
 
+    /// The bodies that it was sent, one a frame; reads everything that was sent.
+    pub(crate) fn bodies(&mut self) -> Vec<String> {
+        self.collect();
+        let mut bodies = Vec::new();
+        while let Some((frame, used)) = parse_frame(&self.unread, 131_072).unwrap() {
+            if frame.kind == FrameKind::Body {
+                bodies.push(String::from_utf8(frame.payload.to_vec()).unwrap());
+            }
+            self.unread.advance(used);
+        }
+        bodies
+    }
+
     /// The reply-to of the message that was got last; reads everything that was sent.
     pub(crate) fn reply_to(&mut self) -> String {
         self.collect();
