@@ -13,6 +13,7 @@ mod nightly;
 mod process;
 mod python;
 mod redis;
+mod sim;
 mod suites;
 mod tally;
 mod test;
@@ -26,8 +27,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   ci                       format, clippy, tidy, then test; changes no tracked file
   test [NAME...]           the commit tier: every crate's tests, then the quick client suites
                            (NAME: workspace, or a client as under interop)
+  sim --seeds N [--from S] [--operations N] [--watch MESSAGE]
+                           simulated lives of the broker from seeds, on all cores; a violation prints its seed
   nightly [STEP...]        the long programmes (properties, fuzz, fuzz-check,
-                           crash, powercut, rot, backlog, suites, ctl-cost, image, doc, deny, bench)
+                           sim, crash, powercut, rot, backlog, suites, ctl-cost, image, doc, deny, bench)
   interop [CLIENT...] [--url AMQP_URL]
                            the client suites, their results written into docs/COMPATIBILITY.md;
                            with --url against a running broker, and nothing is written
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(),
         "test" => test::run(rest),
         "nightly" => nightly::run_steps(rest),
+        "sim" => sim::run(rest),
         "interop" => interop::run(rest),
         "image" => image::run_steps(rest),
         "tidy" => tidy::run(),

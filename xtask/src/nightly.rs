@@ -9,12 +9,13 @@ use crate::process::{cargo, on_path, run, run_reading, target_dir};
 use crate::suites::SUITES;
 use crate::tally::Tally;
 use crate::test::finish;
-use crate::{Failure, image, root};
+use crate::{Failure, image, root, sim};
 
 const PROPERTY_CASES: &str = "100000";
 /// Each of these writes and recovers a whole simulated disk.
 const STORAGE_CASES: &str = "2000";
 const FUZZ_EXECUTIONS: &str = "10000000";
+const SIM_SEEDS: &str = "10000";
 const CRASH_CYCLES: &str = "200";
 const POWER_CUTS: &str = "500";
 const DEFINITION_CYCLES: &str = "200";
@@ -26,6 +27,7 @@ const STEPS: &[Step] = &[
     ("properties", properties),
     ("fuzz", fuzz),
     ("fuzz-check", fuzz_check),
+    ("sim", sim),
     ("crash", crash),
     ("syscalls", syscalls),
     ("disk-full", disk_full),
@@ -147,6 +149,12 @@ fn backlog() -> Result<Tally, Failure> {
 fn rot() -> Result<Tally, Failure> {
     let mut command = cargo(&["test", "--package=leveret-storage", "--", "--nocapture", "_rot::"]);
     tests(command.env("LEVERET_ROT", "all"))
+}
+
+/// Ten thousand seeds of simulated lives.
+fn sim() -> Result<Tally, Failure> {
+    sim::run(&["--seeds".to_owned(), SIM_SEEDS.to_owned()])?;
+    Ok(Tally { passed: 1, ..Tally::default() })
 }
 
 fn suites() -> Result<Tally, Failure> {

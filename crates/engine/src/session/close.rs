@@ -120,11 +120,7 @@ impl<S: Seams> Session<S> {
     /// client may be counting on them.
     pub(super) fn peer_closes(&mut self) {
         self.peer_closing = true;
-        // Nothing more is delivered to a client that leaves.
-        let numbers: Vec<u16> = self.channels.keys().copied().collect();
-        for number in numbers {
-            self.release_deliveries(number);
-        }
+        self.release_all();
         self.release();
         if self.waiting.is_empty() {
             self.answer_close();
@@ -138,17 +134,25 @@ impl<S: Seams> Session<S> {
         self.flow = Flow::AwaitClose;
     }
 
-    /// Ends all channels, giving back what they hold.
-    pub(super) fn end_channels(&mut self) {
-        let numbers: Vec<u16> = self.channels.keys().copied().collect();
+    /// Gives back what all channels hold. Nothing more is delivered to a client that leaves: what one channel gives back
+    /// must not go out, and be lost, on another one.
+    fn release_all(&mut self) {
+        self.outbox.with(|outbox| outbox.closed = true);
+        let mut numbers: Vec<u16> = self.channels.keys().copied().collect();
+        // Always in the same order, so that a simulation repeats.
+        numbers.sort_unstable();
         for number in numbers {
             self.release_deliveries(number);
         }
+    }
+
+    /// Ends all channels, giving back what they hold.
+    pub(super) fn end_channels(&mut self) {
+        self.release_all();
         let open = self.channels.len() as u64;
         self.broker.counters.channels_closed.fetch_add(open, Ordering::Relaxed);
         self.channels.clear();
         self.waiting.clear();
-        self.outbox.with(|outbox| outbox.closed = true);
         self.entry.forget_channels();
     }
 

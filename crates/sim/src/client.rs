@@ -1,0 +1,316 @@
+//! A client: a session of the engine, what it was sent, and what a well-behaved client library remembers of it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::{Buf, BytesMut};
+use leveret_core::ids::{MonotonicMillis, UnixMillis};
+use leveret_engine::{Flow, Peer, Session, WriteQueue};
+use leveret_protocol::amqp::{AMQPValue, FieldTable, basic, channel, confirm, connection, queue, tx};
+use leveret_protocol::encode;
+use leveret_protocol::method::{Ack, Nack};
+
+use crate::Violation;
+use crate::ledger::TokenKey;
+use crate::seams::{Plain, Wakes};
+use crate::topology::{FAN, QueueAt};
+use crate::wire::{self, Event, FRAME_MAX, IntoClass, Reader};
+use crate::world::World;
+
+/// The channel that publishes with confirms.
+pub const CONFIRMS: u16 = 1;
+/// The channel of transactions.
+pub const TX: u16 = 2;
+/// The channel that consumes, declares, purges and deletes.
+pub const CONSUMES: u16 = 3;
+/// The channel that gets, as that of transactions does.
+pub const GETS: u16 = 4;
+
+/// A consumer of a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Consumer {
+    /// Its queue.
+    pub queue: QueueAt,
+    /// Needs no acks.
+    pub no_ack: bool,
+    /// Of a get: the step and the log's position when it was asked. Its answer may be held behind others that wait for
+    /// the log.
+    pub asked: (u64, u64),
+}
+
+/// A client with four channels.
+pub struct Client {
+    /// A number no other client ever has.
+    pub number: u64,
+    session: Session<Plain>,
+    wakes: Wakes,
+    reader: Reader,
+    /// The publish sequence number of the next confirm.
+    pub next_publish: u64,
+    /// Published and not confirmed: the messages' numbers.
+    pub unconfirmed: BTreeMap<u64, u64>,
+    /// Deliveries that wait for an ack, by channel and tag.
+    pub unacked: BTreeMap<(u16, u64), TokenKey>,
+    /// Consumers by tag.
+    pub consumers: BTreeMap<Vec<u8>, Consumer>,
+    /// Gets that were not answered, by channel.
+    pub gets: BTreeMap<u16, VecDeque<Consumer>>,
+    /// What was published last by each (consumer, publisher, level) that this client has seen delivered first.
+    pub seen_order: BTreeMap<(Vec<u8>, u64, u8), u64>,
+    /// The step and the log's position of the last time when nothing more was to be read.
+    pub drained: (u64, u64),
+    /// The broker closed it.
+    pub closed: bool,
+}
+
+const NOW: MonotonicMillis = MonotonicMillis(0);
+
+impl Client {
+    /// A client that has logged in and opened its channels.
+    ///
+    /// # Errors
+    /// The login fails.
+    pub fn connect(world: &World, number: u64) -> Result<Self, Violation> {
+        let peer = Peer {
+            host: [127, 0, 0, 1].into(),
+            port: 1,
+            local_host: [127, 0, 0, 1].into(),
+            local_port: 5672,
+            connected_at: UnixMillis(0),
+            tls: None,
+        };
+        let wakes = Wakes::default();
+        let session = Session::new(&world.broker, peer, wakes.clone(), NOW);
+        let mut client = Self {
+            number,
+            session,
+            wakes,
+            reader: Reader::default(),
+            next_publish: 1,
+            unconfirmed: BTreeMap::new(),
+            unacked: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            gets: BTreeMap::new(),
+            seen_order: BTreeMap::new(),
+            drained: (0, world.position()),
+            closed: false,
+        };
+        client.log_in();
+        if client.session.is_open() { Ok(client) } else { Err(Violation::new("a login failed".to_owned())) }
+    }
+
+    fn log_in(&mut self) {
+        self.send(b"AMQP\0\0\x09\x01");
+        let mut capabilities = FieldTable::default();
+        for name in ["consumer_cancel_notify", "connection.blocked"] {
+            capabilities.insert(name.into(), AMQPValue::Boolean(true));
+        }
+        let mut client_properties = FieldTable::default();
+        client_properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
+        self.method(
+            0,
+            connection::AMQPMethod::StartOk(connection::StartOk {
+                client_properties,
+                mechanism: "PLAIN".into(),
+                response: "\0guest\0guest".into(),
+                locale: "en_US".into(),
+            }),
+        );
+        let tune = connection::TuneOk { channel_max: 16, frame_max: FRAME_MAX, heartbeat: 0 };
+        self.method(0, connection::AMQPMethod::TuneOk(tune));
+        self.method(0, connection::AMQPMethod::Open(connection::Open { virtual_host: "/".into() }));
+        for number in [CONFIRMS, TX, CONSUMES, GETS] {
+            self.method(number, channel::AMQPMethod::Open(channel::Open {}));
+        }
+        self.method(CONFIRMS, confirm::AMQPMethod::Select(confirm::Select { nowait: false }));
+        self.method(TX, tx::AMQPMethod::Select(tx::Select {}));
+    }
+
+    /// Whether the broker would read from it now.
+    #[must_use]
+    pub fn may_send(&self) -> bool {
+        !self.closed && self.session.wants_input()
+    }
+
+    /// Sends bytes.
+    pub fn send(&mut self, bytes: &[u8]) {
+        let mut input = BytesMut::from(bytes);
+        let flow = self.session.input(&mut input, NOW);
+        self.closed |= flow != Flow::Go;
+    }
+
+    /// Sends a method.
+    pub fn method(&mut self, channel: u16, method: impl IntoClass) {
+        let mut bytes = Vec::new();
+        if encode::encode_method(&mut bytes, channel, method.into_class()).is_ok() {
+            self.send(&bytes);
+        }
+    }
+
+    /// Takes all there is to read. Empty when nothing more comes without anybody else's doing.
+    ///
+    /// # Errors
+    /// Bytes that are no frames.
+    pub fn read(&mut self) -> Result<Vec<Event>, Violation> {
+        if self.wakes.take() > 0 {
+            let flow = self.session.woken(NOW);
+            self.closed |= flow != Flow::Go;
+        }
+        // Room in the outbox lets consumers that waited for it go on: what they take comes in a later round.
+        let mut empty_rounds = 0;
+        while empty_rounds < 2 {
+            let mut output = WriteQueue::default();
+            self.session.take_output(&mut output);
+            empty_rounds = if output.has_remaining() { 0 } else { empty_rounds + 1 };
+            while output.has_remaining() {
+                let chunk = output.chunk().len();
+                self.reader.push(output.chunk());
+                output.advance(chunk);
+            }
+            self.session.flushed(NOW);
+        }
+        if !self.session.wants_input() {
+            self.session.wake_when_log_catches_up();
+        }
+        let mut events = Vec::new();
+        while let Some(event) = self
+            .reader
+            .event()
+            .map_err(|error| Violation::new(format!("a client was sent garbage: {error}")))?
+        {
+            events.push(event);
+        }
+        Ok(events)
+    }
+
+    /// The connection is lost: everything of it ends, read or not.
+    pub fn lose(mut self) {
+        self.session.end();
+    }
+
+    /// queue.declare; and queue.bind, where it is one of the fan's.
+    pub fn declare(&mut self, at: QueueAt) {
+        let spec = at.spec();
+        self.method(
+            CONSUMES,
+            queue::AMQPMethod::Declare(queue::Declare {
+                queue: spec.name.into(),
+                passive: false,
+                durable: spec.durable,
+                exclusive: false,
+                auto_delete: false,
+                nowait: false,
+                arguments: spec.arguments(),
+            }),
+        );
+        if spec.in_fan {
+            self.method(
+                CONSUMES,
+                queue::AMQPMethod::Bind(queue::Bind {
+                    queue: spec.name.into(),
+                    exchange: FAN.into(),
+                    routing_key: "".into(),
+                    nowait: false,
+                    arguments: FieldTable::default(),
+                }),
+            );
+        }
+    }
+
+    /// exchange.declare of the fan.
+    pub fn declare_fan(&mut self) {
+        use leveret_protocol::amqp::exchange;
+        self.method(
+            CONSUMES,
+            exchange::AMQPMethod::Declare(exchange::Declare {
+                exchange: FAN.into(),
+                kind: "fanout".into(),
+                passive: false,
+                durable: true,
+                auto_delete: false,
+                internal: false,
+                nowait: false,
+                arguments: FieldTable::default(),
+            }),
+        );
+    }
+
+    /// queue.delete.
+    pub fn delete(&mut self, at: QueueAt) {
+        let delete =
+            queue::Delete { queue: at.spec().name.into(), if_unused: false, if_empty: false, nowait: false };
+        self.method(CONSUMES, queue::AMQPMethod::Delete(delete));
+    }
+
+    /// queue.purge.
+    pub fn purge(&mut self, at: QueueAt) {
+        let purge = queue::Purge { queue: at.spec().name.into(), nowait: false };
+        self.method(CONSUMES, queue::AMQPMethod::Purge(purge));
+    }
+
+    /// basic.qos, then basic.consume.
+    pub fn consume(&mut self, tag: &str, consumer: Consumer, prefetch: u16) {
+        self.method(CONSUMES, basic::AMQPMethod::Qos(basic::Qos { prefetch_count: prefetch, global: false }));
+        self.consumers.insert(tag.as_bytes().to_vec(), consumer);
+        self.method(
+            CONSUMES,
+            basic::AMQPMethod::Consume(basic::Consume {
+                queue: consumer.queue.spec().name.into(),
+                consumer_tag: tag.into(),
+                no_local: false,
+                no_ack: consumer.no_ack,
+                exclusive: false,
+                nowait: false,
+                arguments: FieldTable::default(),
+            }),
+        );
+    }
+
+    /// basic.cancel.
+    pub fn cancel(&mut self, tag: &[u8]) {
+        let tag = String::from_utf8_lossy(tag).into_owned();
+        let cancel = basic::Cancel { consumer_tag: tag.into(), nowait: false };
+        self.method(CONSUMES, basic::AMQPMethod::Cancel(cancel));
+    }
+
+    /// basic.get.
+    pub fn get(&mut self, channel: u16, get: Consumer) {
+        self.gets.entry(channel).or_default().push_back(get);
+        let (queue, no_ack) = (get.queue.spec().name.into(), get.no_ack);
+        self.method(channel, basic::AMQPMethod::Get(basic::Get { queue, no_ack }));
+    }
+
+    /// basic.publish.
+    pub fn publish(&mut self, channel: u16, exchange: &str, key: &str, terms: wire::Terms, body: &[u8]) {
+        self.send(&wire::publish(channel, exchange, key, terms, body));
+    }
+
+    /// basic.ack.
+    pub fn ack(&mut self, channel: u16, delivery_tag: u64, multiple: bool) {
+        let mut bytes = Vec::new();
+        encode::encode_ack(&mut bytes, channel, &Ack { delivery_tag, multiple });
+        self.send(&bytes);
+    }
+
+    /// basic.nack.
+    pub fn nack(&mut self, channel: u16, delivery_tag: u64, multiple: bool, requeue: bool) {
+        let mut bytes = Vec::new();
+        encode::encode_nack(&mut bytes, channel, &Nack { delivery_tag, multiple, requeue });
+        self.send(&bytes);
+    }
+
+    /// tx.commit or tx.rollback.
+    pub fn end_transaction(&mut self, commit: bool) {
+        if commit {
+            self.method(TX, tx::AMQPMethod::Commit(tx::Commit {}));
+        } else {
+            self.method(TX, tx::AMQPMethod::Rollback(tx::Rollback {}));
+        }
+    }
+
+    /// The unacked deliveries of a channel that an ack with that tag covers.
+    #[must_use]
+    pub fn covered(&self, channel: u16, tag: u64, multiple: bool) -> Vec<((u16, u64), TokenKey)> {
+        let first = if multiple { 0 } else { tag };
+        self.unacked.range((channel, first)..=(channel, tag)).map(|(at, key)| (*at, key.clone())).collect()
+    }
+}

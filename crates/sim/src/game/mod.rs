@@ -1,0 +1,391 @@
+//! One seed's game: lives of a broker, each with random steps of everybody who acts, between them stops and crashes.
+
+mod ends;
+mod look;
+mod moves;
+
+use leveret_storage::StorageError;
+
+use crate::Violation;
+use crate::chance::Chance;
+use crate::client::{Client, Consumer};
+use crate::coverage::Coverage;
+use crate::ledger::{Ledger, ReadBy, When};
+use crate::topology::queues;
+use crate::wire::Event;
+use crate::world::{Machine, World};
+
+/// Clients that work at the same time.
+const CLIENTS: usize = 4;
+
+/// A game to play.
+#[derive(Clone, Copy, Debug)]
+pub struct Game {
+    /// What all chance follows from.
+    pub seed: u64,
+    /// How many operations of clients at least.
+    pub operations: u64,
+    /// How many ends of a life, by crash or stop, at least.
+    pub ends: u64,
+    /// Whether some lives end with a clean stop.
+    pub clean_stops: bool,
+    /// A message whose story is told with a violation.
+    pub watched: Option<u64>,
+}
+
+impl Game {
+    /// A full game of a seed: 1,000 operations, four ends, clean stops among them.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { seed, operations: 1_000, ends: 4, clean_stops: true, watched: None }
+    }
+}
+
+/// Plays a game.
+///
+/// # Errors
+/// The first violation.
+pub fn run(game: &Game) -> Result<Coverage, Violation> {
+    let mut table = Table::new(game);
+    let played = table.play(game);
+    played.map_err(|violation| violation.at(table.step, table.ledger.story()))?;
+    Ok(table.coverage)
+}
+
+/// Why a life ends before its time.
+enum Stop {
+    /// Something is wrong.
+    Violation(Violation),
+    /// The disk failed, as it was told to: the process ends.
+    Disk,
+}
+
+impl From<Violation> for Stop {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
+    }
+}
+
+/// The state of a game.
+struct Table {
+    /// What clients do.
+    workload: Chance,
+    /// Who acts next.
+    schedule: Chance,
+    /// When and how lives end.
+    fate: Chance,
+    ledger: Ledger,
+    coverage: Coverage,
+    step: u64,
+    operations: u64,
+    last_client: u64,
+    last_transaction: u64,
+    clean_stops: bool,
+    /// The broker is being stopped: it closes connections.
+    is_stopping: bool,
+}
+
+/// What is there during a life.
+struct Life {
+    world: World,
+    clients: Vec<Client>,
+    /// The disk was told to fail.
+    is_failing: bool,
+}
+
+impl Table {
+    fn new(game: &Game) -> Self {
+        Self {
+            workload: Chance::new(game.seed, "workload"),
+            schedule: Chance::new(game.seed, "schedule"),
+            fate: Chance::new(game.seed, "fate"),
+            ledger: Ledger::watching(game.watched),
+            coverage: Coverage::default(),
+            step: 0,
+            operations: 0,
+            last_client: 0,
+            last_transaction: 0,
+            clean_stops: game.clean_stops,
+            is_stopping: false,
+        }
+    }
+
+    fn play(&mut self, game: &Game) -> Result<(), Violation> {
+        let mut machine = Machine::new(game.seed);
+        let world = World::start(machine.clone())
+            .map_err(|error| Violation::new(format!("the first start: {error}")))?;
+        let mut world = Some(world);
+        for end in 0.. {
+            let Some(started) = world.take() else { break };
+            let mut life = Life { world: started, clients: Vec::new(), is_failing: false };
+            let until = (end + 1) * game.operations / game.ends;
+            let mut ended = self.live(&mut life, until);
+            if end + 1 >= game.ends && self.operations >= game.operations && ended.is_ok() {
+                self.coverage.add("operation", self.operations);
+                self.coverage.add("dead letter", self.ledger.dead_letters);
+                ended = self.rest(&mut life);
+                if let Err(Stop::Violation(violation)) = ended {
+                    return Err(violation);
+                }
+            }
+            let is_last = end + 1 >= game.ends && self.operations >= game.operations;
+            machine = match ended {
+                Ok(()) => self.end(life)?,
+                Err(Stop::Disk) => self.crash(life),
+                Err(Stop::Violation(violation)) => return Err(violation),
+            };
+            let next = self.recover(machine.clone())?;
+            if !is_last {
+                world = Some(next);
+            }
+        }
+        Ok(())
+    }
+
+    /// A life until so many operations were done in all.
+    fn live(&mut self, life: &mut Life, until: u64) -> Result<(), Stop> {
+        self.settle_in(life)?;
+        if self.fate.one_in(6) {
+            life.is_failing = true;
+            self.plan_failure(life);
+        }
+        while self.operations < until {
+            self.step += 1;
+            self.act(life)?;
+        }
+        Ok(())
+    }
+
+    /// Clients connect and declare what is not there.
+    fn settle_in(&mut self, life: &mut Life) -> Result<(), Stop> {
+        self.step += 1;
+        self.check_counts(life)?;
+        while life.clients.len() < CLIENTS {
+            let client = self.connect(&life.world)?;
+            life.clients.push(client);
+        }
+        let Some(first) = life.clients.first_mut() else { return Ok(()) };
+        first.declare_fan();
+        for (queue, _) in queues() {
+            // Those that are there too: the log may end between a queue's record and its binding's.
+            let lo = life.world.position() + 1;
+            first.declare(queue);
+            if !self.ledger.is_declared(queue) {
+                self.ledger.declared(queue, self.when(&life.world, lo));
+            }
+        }
+        let position = life.world.position();
+        self.disk(life, |world| world.sync())?;
+        self.read_all(life)?;
+        self.ledger.promised(position);
+        Ok(())
+    }
+
+    fn connect(&mut self, world: &World) -> Result<Client, Violation> {
+        self.last_client += 1;
+        Client::connect(world, self.last_client)
+    }
+
+    /// Until nothing happens any more: all is read, all is synced, all that is due is done.
+    fn rest(&mut self, life: &mut Life) -> Result<(), Stop> {
+        self.step += 1;
+        self.read_all(life)?;
+        self.disk(life, |world| world.sync())?;
+        self.read_all(life)?;
+        life.world.tick();
+        self.disk(life, |world| world.sync())?;
+        self.read_all(life)?;
+        self.check_counts(life)?;
+        Ok(())
+    }
+
+    /// One step of whoever chance picks.
+    fn act(&mut self, life: &mut Life) -> Result<(), Stop> {
+        #[derive(Clone, Copy)]
+        enum Actor {
+            Client,
+            Reader,
+            Take,
+            Write,
+            Publish,
+            Tend,
+            Clock,
+            Definitions,
+            Look,
+        }
+        let actors = [
+            (34, Actor::Client),
+            (24, Actor::Reader),
+            (10, Actor::Take),
+            (10, Actor::Write),
+            (10, Actor::Publish),
+            (3, Actor::Tend),
+            (4, Actor::Clock),
+            (2, Actor::Definitions),
+            (1, Actor::Look),
+        ];
+        match self.schedule.weighted(&actors).unwrap_or(Actor::Client) {
+            Actor::Client => self.client_moves(life)?,
+            Actor::Reader => {
+                let at = self.schedule.below(CLIENTS as u64);
+                self.client_reads(life, usize::try_from(at).unwrap_or(0))?;
+            }
+            Actor::Take => life.world.take(),
+            Actor::Write => self.disk(life, World::write)?,
+            Actor::Publish => life.world.publish(),
+            Actor::Tend => self.disk(life, World::tend)?,
+            Actor::Clock => self.clock_moves(life),
+            Actor::Definitions => self.disk(life, World::feed_definitions)?,
+            Actor::Look => {
+                self.disk(life, World::sync)?;
+                self.check_counts(life)?;
+                self.ledger.prune(life.world.synced());
+            }
+        }
+        Ok(())
+    }
+
+    fn clock_moves(&mut self, life: &Life) {
+        let ms = match self.schedule.below(10) {
+            0 => self.schedule.between(1_000, 6_000),
+            1 => 0,
+            _ => self.schedule.between(1, 400),
+        };
+        life.world.clock().step(ms);
+        if self.schedule.one_in(20) {
+            life.world.clock().jump(self.schedule.between(1, 86_400_000));
+            self.coverage.note("clock jump");
+        }
+        if life.world.broker.next_deadline().is_some_and(|at| at.0 <= life.world.clock().now_ms()) {
+            self.coverage.note("expiry");
+        }
+        life.world.tick();
+    }
+
+    /// Runs something that touches the disk. A failure that was planned ends the life; another is a violation.
+    fn disk(
+        &mut self,
+        life: &mut Life,
+        run: impl FnOnce(&mut World) -> Result<(), StorageError>,
+    ) -> Result<(), Stop> {
+        match run(&mut life.world) {
+            Ok(()) => Ok(()),
+            Err(_) if life.is_failing => {
+                self.coverage.note("disk failure");
+                Err(Stop::Disk)
+            }
+            Err(error) => Err(Violation::new(format!("the disk did not fail, but: {error}")).into()),
+        }
+    }
+
+    /// What happens between the position `lo` and now.
+    fn when(&self, world: &World, lo: u64) -> When {
+        When { step: self.step, now_ms: world.clock().now_ms(), lo, hi: world.position() }
+    }
+
+    /// Every client reads until nothing more comes by itself.
+    fn read_all(&mut self, life: &mut Life) -> Result<(), Violation> {
+        loop {
+            let mut events = 0;
+            for at in 0..life.clients.len() {
+                events += self.client_reads(life, at)?;
+            }
+            if events == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A client reads until nothing more comes by itself. Gives how many events it read.
+    fn client_reads(&mut self, life: &mut Life, at: usize) -> Result<usize, Violation> {
+        let Some(client) = life.clients.get_mut(at) else { return Ok(0) };
+        let mut count = 0;
+        loop {
+            let events = client.read()?;
+            if events.is_empty() {
+                break;
+            }
+            count += events.len();
+            let when = When {
+                step: self.step,
+                now_ms: life.world.clock().now_ms(),
+                lo: client.drained.1 + 1,
+                hi: life.world.position(),
+            };
+            for event in events {
+                self.client_sees(client, event, when)?;
+            }
+        }
+        client.drained = (self.step, life.world.position());
+        Ok(count)
+    }
+
+    fn client_sees(&mut self, client: &mut Client, event: Event, when: When) -> Result<(), Violation> {
+        match event {
+            Event::Confirmed(tag, multiple) => {
+                let first = if multiple { 0 } else { tag };
+                let tags: Vec<u64> = client.unconfirmed.range(first..=tag).map(|(tag, _)| *tag).collect();
+                for tag in tags {
+                    if let Some(message) = client.unconfirmed.remove(&tag) {
+                        self.ledger.confirmed(message);
+                        self.coverage.note("confirm");
+                    }
+                }
+            }
+            Event::Refused(tag, _) => {
+                return Err(Violation::new(format!("publish {tag} was refused for no reason")));
+            }
+            Event::Message { channel, consumer, tag, redelivered, content } => {
+                self.coverage.add("redelivery", redelivered.into());
+                let known = match &consumer {
+                    Some(name) => client.consumers.get(name).copied(),
+                    None => client.gets.get_mut(&channel).and_then(|gets| gets.pop_front()),
+                };
+                let Some(Consumer { queue, no_ack, asked }) = known else {
+                    return Err(Violation::new(format!("a delivery for nobody: {consumer:?}")));
+                };
+                let by = ReadBy { client: client.number, queue, no_ack, drained: client.drained.min(asked) };
+                let key = self.ledger.delivered(&content, redelivered, by, when)?;
+                if let Some(key) = key {
+                    if let Some(consumer) = consumer.filter(|_| !redelivered) {
+                        check_first(client, consumer, self.ledger.order(&key))?;
+                    }
+                    client.unacked.insert((channel, tag), key);
+                }
+            }
+            Event::Empty(channel) => _ = client.gets.get_mut(&channel).and_then(|gets| gets.pop_front()),
+            Event::Cancelled(tag) => _ = client.consumers.remove(&tag),
+            Event::Closed(..) if self.is_stopping => {
+                // What it held has gone back by now.
+                for key in std::mem::take(&mut client.unacked).into_values() {
+                    self.ledger.returned(&key);
+                }
+            }
+            Event::Closed(code, text) => {
+                let unacked: Vec<_> = client.unacked.keys().collect();
+                return Err(Violation::new(format!(
+                    "a client was closed: {code} {text}; unacked {unacked:?}"
+                )));
+            }
+            Event::Committed => self.coverage.note("commit"),
+            Event::Purged(_) | Event::Deleted | Event::Declared | Event::Bound | Event::Other => {}
+        }
+        Ok(())
+    }
+}
+
+/// First deliveries of one consumer come in the order in which each publisher published.
+fn check_first(
+    client: &mut Client,
+    consumer: Vec<u8>,
+    order: Option<(u64, u8, u64)>,
+) -> Result<(), Violation> {
+    let Some((publisher, level, order)) = order else { return Ok(()) };
+    let before = client.seen_order.insert((consumer, publisher, level), order);
+    match before {
+        Some(before) if before > order => {
+            Err(Violation::new(format!("publish {order} was delivered first after publish {before}")))
+        }
+        _ => Ok(()),
+    }
+}
