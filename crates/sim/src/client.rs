@@ -44,6 +44,8 @@ pub struct Client {
     session: Session<Plain>,
     wakes: Wakes,
     reader: Reader,
+    /// What the session has not taken yet: it waits behind a get that waits for the disk.
+    unsent: BytesMut,
     /// The publish sequence number of the next confirm.
     pub next_publish: u64,
     /// Published and not confirmed: the messages' numbers.
@@ -85,6 +87,7 @@ impl Client {
             session,
             wakes,
             reader: Reader::default(),
+            unsent: BytesMut::new(),
             next_publish: 1,
             unconfirmed: BTreeMap::new(),
             unacked: BTreeMap::new(),
@@ -128,14 +131,16 @@ impl Client {
     /// Whether the broker would read from it now.
     #[must_use]
     pub fn may_send(&self) -> bool {
-        !self.closed && self.session.wants_input()
+        !self.closed && self.unsent.is_empty() && self.session.wants_input()
     }
 
     /// Sends bytes.
     pub fn send(&mut self, bytes: &[u8]) {
-        let mut input = BytesMut::from(bytes);
-        let flow = self.session.input(&mut input, NOW);
-        self.closed |= flow != Flow::Go;
+        self.unsent.extend_from_slice(bytes);
+        if self.session.wants_input() {
+            let flow = self.session.input(&mut self.unsent, NOW);
+            self.closed |= flow != Flow::Go;
+        }
     }
 
     /// Sends a method.
@@ -151,8 +156,14 @@ impl Client {
     /// # Errors
     /// Bytes that are no frames.
     pub fn read(&mut self) -> Result<Vec<Event>, Violation> {
-        if self.wakes.take() > 0 {
+        while self.wakes.take() > 0 {
             let flow = self.session.woken(NOW);
+            self.closed |= flow != Flow::Go;
+            let flow = self.session.resume(&mut self.unsent, NOW);
+            self.closed |= flow != Flow::Go;
+        }
+        if !self.unsent.is_empty() && self.session.wants_input() {
+            let flow = self.session.input(&mut self.unsent, NOW);
             self.closed |= flow != Flow::Go;
         }
         // Room in the outbox lets consumers that waited for it go on: what they take comes in a later round.

@@ -21,6 +21,8 @@ const NEEDED: &[&str] = &[
     "purge",
     "delete",
     "expiry",
+    "cold read",
+    "spill",
 ];
 
 impl Coverage {

@@ -8,7 +8,7 @@
 //! to its sessions, and learns from recovery where the log ends.
 //!
 //! ```
-//! let game = leveret_sim::Game { operations: 60, clean_stops: false, ..leveret_sim::Game::new(1) };
+//! let game = leveret_sim::Game { operations: 60, ..leveret_sim::Game::new(1) };
 //! let coverage = leveret_sim::run(&game).expect("no violation");
 //! assert!(coverage.count("operation") >= 60);
 //! ```
@@ -17,6 +17,7 @@
 pub mod chance;
 pub mod client;
 pub mod clock;
+pub mod cold;
 mod coverage;
 pub mod definitions;
 mod game;

@@ -1,4 +1,4 @@
-//! `leveret-sim --seeds N [--from S] [--operations N] [--watch MESSAGE] [--clean-stops 0|1]`: plays seeds on all cores; a violation prints its seed.
+//! `leveret-sim --seeds N [--from S] [--operations N] [--watch MESSAGE]`: plays seeds on all cores; a violation prints its seed.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks on its terminal")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,8 +9,7 @@ use std::thread;
 
 use leveret_sim::{Coverage, Game, run};
 
-const USAGE: &str =
-    "usage: leveret-sim --seeds N [--from S] [--operations N] [--watch MESSAGE] [--clean-stops 0|1]";
+const USAGE: &str = "usage: leveret-sim --seeds N [--from S] [--operations N] [--watch MESSAGE]";
 
 /// What was asked for.
 #[derive(Clone, Copy)]
@@ -19,12 +18,11 @@ struct Ask {
     from: u64,
     operations: u64,
     watched: Option<u64>,
-    clean_stops: bool,
 }
 
 impl Ask {
     fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
-        let mut ask = Self { seeds: 1, from: 1, operations: 1_000, watched: None, clean_stops: true };
+        let mut ask = Self { seeds: 1, from: 1, operations: 1_000, watched: None };
         while let Some(name) = args.next() {
             let number = args.next()?.replace('_', "").parse().ok()?;
             match name.as_str() {
@@ -32,7 +30,6 @@ impl Ask {
                 "--from" => ask.from = number,
                 "--operations" => ask.operations = number,
                 "--watch" => ask.watched = Some(number),
-                "--clean-stops" => ask.clean_stops = number != 0,
                 _ => return None,
             }
         }
@@ -40,8 +37,8 @@ impl Ask {
     }
 
     fn game(&self, seed: u64) -> Game {
-        let (operations, watched, clean_stops) = (self.operations, self.watched, self.clean_stops);
-        Game { operations, watched, clean_stops, ..Game::new(seed) }
+        let (operations, watched) = (self.operations, self.watched);
+        Game { operations, watched, ..Game::new(seed) }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use leveret_engine::{Registry, Seams, Shared, SharedRw, Wake};
 
+use crate::cold::SimStore;
 use crate::log::SimLog;
 
 /// The seams of the simulation.
@@ -21,6 +22,8 @@ impl Seams for Plain {
         Map<K, V>;
     type Waker = Wakes;
     type Log = SimLog;
+    type Spill = SimLog;
+    type Store = SimStore;
 }
 
 /// A lock. Taking it twice would be the engine waiting for itself: that ends the seed.

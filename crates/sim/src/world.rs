@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use leveret_core::access::{Access, PasswordHash, Permission, User};
 use leveret_core::definition::{Definition, VhostDefinition};
 use leveret_engine::boot::{BootError, boot, is_first_start};
-use leveret_engine::broker::Settings;
+use leveret_engine::broker::{Cold, Settings};
 use leveret_engine::{Broker, Log, Registry};
 use leveret_storage::{
     CrashKeeps, DataDir, DefinitionStore, Disk, LogWriter, MemoryDisk, StorageError, StorageOptions,
+    open_store,
 };
 
+use crate::chance::Chance;
 use crate::clock::SimClock;
+use crate::cold::{self, SimStore, Step};
 use crate::definitions::SimCheckpoint;
 use crate::log::{SimLog, SimWriter};
 use crate::seams::Plain;
@@ -68,8 +71,10 @@ pub struct World {
     pub clean_stop: bool,
     machine: Machine,
     writer: SimWriter<MemoryDisk>,
+    spill_writer: SimWriter<MemoryDisk>,
     definitions: DefinitionStore<MemoryDisk>,
     _dir: DataDir<MemoryDisk>,
+    _spill_dir: DataDir<MemoryDisk>,
 }
 
 /// Why a life did not begin.
@@ -100,7 +105,7 @@ impl World {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(machine: Machine) -> Result<Self, StartError> {
+    pub fn start(machine: Machine, hot_window_bytes: u64) -> Result<Self, StartError> {
         let options = StorageOptions { slot_bytes: Some(SLOT_BYTES), ..StorageOptions::default() };
         let dir = DataDir::open(machine.disk.clone(), Path::new(ROOT), options)?;
         let mut checkpoint = machine.checkpoint.clone();
@@ -115,10 +120,16 @@ impl World {
             recovered.definitions_source,
         )?;
         let log = SimLog::new(&writer);
+        let spill_dir = DataDir::open(MemoryDisk::new(1), Path::new("/spill"), options)?;
+        let spilled = open_store(&spill_dir, None)?;
+        let spill_writer = LogWriter::open(&spill_dir, spilled.tail)?;
+        let store = SimStore::new(recovered.store, spilled.store);
+        let cold = Cold { spill: SimLog::new(&spill_writer), store };
+        let settings = Settings { hot_window_bytes, ..Settings::default() };
         let random = AtomicU64::new(0);
         let entropy = move || u128::from(random.fetch_add(1, Ordering::Relaxed)).to_le_bytes();
         let clock = machine.clock.as_engine();
-        let broker = Arc::new(Broker::new(Settings::default(), booted, log, Box::new(entropy), clock));
+        let broker = Arc::new(Broker::new(settings, booted, log, cold, Box::new(entropy), clock));
         let mut world = Self {
             broker,
             recovered_end,
@@ -127,6 +138,8 @@ impl World {
             writer: SimWriter::new(writer),
             definitions,
             _dir: dir,
+            spill_writer: SimWriter::new(spill_writer),
+            _spill_dir: spill_dir,
         };
         if first_start {
             world.create_defaults()?;
@@ -210,6 +223,34 @@ impl World {
     /// The writer's.
     pub fn sync(&mut self) -> Result<(), StorageError> {
         self.writer.sync(&self.broker.log)
+    }
+
+    /// The spill's writer takes, writes and tells.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn spill(&mut self) -> Result<(), StorageError> {
+        self.spill_writer.sync(&self.broker.spill)
+    }
+
+    /// One step of a read, or of who waits for an Expose.
+    pub fn read(&self, chance: &mut Chance) -> Step {
+        cold::step(&self.broker, chance)
+    }
+
+    /// Everything is written and synced, and everything asked is answered.
+    ///
+    /// # Errors
+    /// A writer's.
+    pub fn settle(&mut self, chance: &mut Chance) -> Result<(), StorageError> {
+        loop {
+            self.sync()?;
+            self.spill()?;
+            if self.broker.store.is_idle() {
+                return Ok(());
+            }
+            self.read(chance);
+        }
     }
 
     /// Queues that are due are called.

@@ -23,11 +23,7 @@ impl Table {
 
     /// A life ends, one way or the other.
     pub(super) fn end(&mut self, life: Life) -> Result<Machine, Violation> {
-        if self.clean_stops && self.fate.one_in(4) && !life.is_failing {
-            self.stop(life)
-        } else {
-            Ok(self.crash(life))
-        }
+        if self.fate.one_in(4) && !life.is_failing { self.stop(life) } else { Ok(self.crash(life)) }
     }
 
     /// The power goes, or the process dies.
@@ -67,7 +63,9 @@ impl Table {
             connection.outbox.close(BrokerError::new(reply_code::CONNECTION_FORCED, "shutdown"));
         }
         // What one client gives back may go to another that was not told yet.
-        self.read_all(&mut life)?;
+        if let Err(super::Stop::Violation(violation)) = self.quiesce(&mut life) {
+            return Err(violation);
+        }
         self.is_stopping = false;
         for client in &life.clients {
             self.forget(&life.world, client);
@@ -92,7 +90,7 @@ impl Table {
         let copy = machine.copy();
         let recovery = self.look(copy)?;
         self.ledger.recovered(&recovery)?;
-        let world = World::start(machine).map_err(|error| refused(&error))?;
+        let world = World::start(machine, self.hot_window()).map_err(|error| refused(&error))?;
         if world.recovered_end != recovery.end {
             return Err(Violation::new(format!(
                 "two recoveries of one disk end at {} and at {}",
@@ -100,6 +98,15 @@ impl Table {
             )));
         }
         Ok(world)
+    }
+
+    /// Bytes of messages that may be in memory: all, or so few that most are cold.
+    fn hot_window(&mut self) -> u64 {
+        match self.fate.below(4) {
+            0 => u64::MAX,
+            1 => self.fate.below(4 * 1024),
+            _ => self.fate.between(4 * 1024, 256 * 1024),
+        }
     }
 
     /// The definitions' checkpoint may be damaged or gone: the log has them.
@@ -114,7 +121,7 @@ impl Table {
     /// The power goes during recovery, or just after it.
     fn cut_recovery(&mut self, machine: Machine) -> Result<Machine, Violation> {
         machine.disk.power_off(self.fate.below(16));
-        match World::start(machine.clone()) {
+        match World::start(machine.clone(), u64::MAX) {
             Ok(world) => drop(world),
             Err(error) if error.is_of_disk() => self.coverage.note("recovery cut"),
             Err(error) => return Err(refused(&error)),

@@ -3,6 +3,7 @@
 use super::ends::refused;
 use super::{Life, Table};
 use crate::Violation;
+use crate::chance::Chance;
 use crate::client::{Client, Consumer, GETS};
 use crate::ledger::{Found, Recovery};
 use crate::topology::{BRIEF, QueueAt, queues};
@@ -12,7 +13,7 @@ use crate::world::{Machine, World};
 impl Table {
     /// Starts a broker on a copy of the disk, and takes every message out of every queue.
     pub(super) fn look(&mut self, copy: Machine) -> Result<Recovery, Violation> {
-        let mut world = World::start(copy).map_err(|error| refused(&error))?;
+        let mut world = World::start(copy, u64::MAX).map_err(|error| refused(&error))?;
         let mut recovery = Recovery {
             end: world.recovered_end,
             clean: world.clean_stop,
@@ -20,7 +21,7 @@ impl Table {
             ..Recovery::default()
         };
         let mut client = Client::connect(&world, u64::MAX)?;
-        world.sync().map_err(|error| Violation::new(error.to_string()))?;
+        world.settle(&mut Chance::new(1, "look")).map_err(|error| Violation::new(error.to_string()))?;
         client.read()?;
         for (queue, _) in queues() {
             let Some((ready, unacked)) = world.counts(queue) else { continue };
@@ -90,7 +91,7 @@ fn take_all(world: &mut World, client: &mut Client, queue: QueueAt) -> Result<Ve
             if answer.is_some() {
                 break;
             }
-            world.sync().map_err(|error| Violation::new(error.to_string()))?;
+            world.settle(&mut Chance::new(1, "look")).map_err(|error| Violation::new(error.to_string()))?;
         }
         match answer {
             Some(Event::Message { redelivered, content, .. }) => taken.push(Found { content, redelivered }),

@@ -9,6 +9,7 @@ use leveret_storage::StorageError;
 use crate::Violation;
 use crate::chance::Chance;
 use crate::client::{Client, Consumer};
+use crate::cold::Step;
 use crate::coverage::Coverage;
 use crate::ledger::{Ledger, ReadBy, When};
 use crate::topology::queues;
@@ -27,8 +28,6 @@ pub struct Game {
     pub operations: u64,
     /// How many ends of a life, by crash or stop, at least.
     pub ends: u64,
-    /// Whether some lives end with a clean stop.
-    pub clean_stops: bool,
     /// A message whose story is told with a violation.
     pub watched: Option<u64>,
 }
@@ -37,7 +36,7 @@ impl Game {
     /// A full game of a seed: 1,000 operations, four ends, clean stops among them.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed, operations: 1_000, ends: 4, clean_stops: true, watched: None }
+        Self { seed, operations: 1_000, ends: 4, watched: None }
     }
 }
 
@@ -80,7 +79,6 @@ struct Table {
     operations: u64,
     last_client: u64,
     last_transaction: u64,
-    clean_stops: bool,
     /// The broker is being stopped: it closes connections.
     is_stopping: bool,
 }
@@ -105,14 +103,13 @@ impl Table {
             operations: 0,
             last_client: 0,
             last_transaction: 0,
-            clean_stops: game.clean_stops,
             is_stopping: false,
         }
     }
 
     fn play(&mut self, game: &Game) -> Result<(), Violation> {
         let mut machine = Machine::new(game.seed);
-        let world = World::start(machine.clone())
+        let world = World::start(machine.clone(), u64::MAX)
             .map_err(|error| Violation::new(format!("the first start: {error}")))?;
         let mut world = Some(world);
         for end in 0.. {
@@ -159,6 +156,7 @@ impl Table {
     /// Clients connect and declare what is not there.
     fn settle_in(&mut self, life: &mut Life) -> Result<(), Stop> {
         self.step += 1;
+        self.quiesce(life)?;
         self.check_counts(life)?;
         while life.clients.len() < CLIENTS {
             let client = self.connect(&life.world)?;
@@ -175,7 +173,7 @@ impl Table {
             }
         }
         let position = life.world.position();
-        self.disk(life, |world| world.sync())?;
+        self.quiesce(life)?;
         self.read_all(life)?;
         self.ledger.promised(position);
         Ok(())
@@ -189,13 +187,36 @@ impl Table {
     /// Until nothing happens any more: all is read, all is synced, all that is due is done.
     fn rest(&mut self, life: &mut Life) -> Result<(), Stop> {
         self.step += 1;
-        self.read_all(life)?;
-        self.disk(life, |world| world.sync())?;
-        self.read_all(life)?;
+        self.quiesce(life)?;
         life.world.tick();
-        self.disk(life, |world| world.sync())?;
-        self.read_all(life)?;
+        self.quiesce(life)?;
         self.check_counts(life)?;
+        Ok(())
+    }
+
+    /// Everything is synced, everything asked is answered, everything sent is read.
+    fn quiesce(&mut self, life: &mut Life) -> Result<(), Stop> {
+        for _ in 0..1_000 {
+            let mut chance = self.schedule.clone();
+            self.disk(life, |world| world.settle(&mut chance))?;
+            if self.read_all(life)? == 0 && life.world.broker.store.is_idle() {
+                return Ok(());
+            }
+        }
+        Err(Violation::new("clients are sent something without an end".to_owned()).into())
+    }
+
+    fn reads(&mut self, life: &Life) -> Result<(), Violation> {
+        for _ in 0..self.schedule.between(1, 4) {
+            match life.world.read(&mut self.schedule) {
+                Step::Nothing => {}
+                Step::Done => self.coverage.note("cold read"),
+                Step::Spilled => self.coverage.note("spill"),
+                Step::Damaged => {
+                    return Err(Violation::new("a read found damage that nobody did".to_owned()));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -211,6 +232,8 @@ impl Table {
             Tend,
             Clock,
             Definitions,
+            Spill,
+            Read,
             Look,
         }
         let actors = [
@@ -222,6 +245,8 @@ impl Table {
             (3, Actor::Tend),
             (4, Actor::Clock),
             (2, Actor::Definitions),
+            (4, Actor::Spill),
+            (16, Actor::Read),
             (1, Actor::Look),
         ];
         match self.schedule.weighted(&actors).unwrap_or(Actor::Client) {
@@ -235,9 +260,11 @@ impl Table {
             Actor::Publish => life.world.publish(),
             Actor::Tend => self.disk(life, World::tend)?,
             Actor::Clock => self.clock_moves(life),
+            Actor::Spill => self.disk(life, World::spill)?,
+            Actor::Read => self.reads(life)?,
             Actor::Definitions => self.disk(life, World::feed_definitions)?,
             Actor::Look => {
-                self.disk(life, World::sync)?;
+                self.quiesce(life)?;
                 self.check_counts(life)?;
                 self.ledger.prune(life.world.synced());
             }
@@ -284,15 +311,17 @@ impl Table {
     }
 
     /// Every client reads until nothing more comes by itself.
-    fn read_all(&mut self, life: &mut Life) -> Result<(), Violation> {
+    fn read_all(&mut self, life: &mut Life) -> Result<usize, Violation> {
+        let mut total = 0;
         loop {
             let mut events = 0;
             for at in 0..life.clients.len() {
                 events += self.client_reads(life, at)?;
             }
             if events == 0 {
-                return Ok(());
+                return Ok(total);
             }
+            total += events;
         }
     }
 

@@ -1,0 +1,131 @@
+//! Reads of what is not in memory: asked, read, and answered in three steps, with anything between them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use leveret_engine::{Broker, ColdStore, Damage, Fetch, Fetched, Log, WeakQueue};
+use leveret_storage::{MemoryDisk, Position, Store};
+
+use crate::chance::Chance;
+use crate::seams::Plain;
+
+/// What a queue waits for.
+enum Job {
+    /// To be read, once it is written.
+    Asked(Fetch<Plain>),
+    /// Read, and not told.
+    Read(WeakQueue<Plain>, Result<Fetched, Damage>),
+    /// To be told once the log is synced so far.
+    Exposed(WeakQueue<Plain>, Position),
+}
+
+/// The stores of the log and of the spill, and what is asked of them.
+pub struct SimStore {
+    log: Store<MemoryDisk>,
+    spill: Store<MemoryDisk>,
+    jobs: Mutex<Vec<Job>>,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing waits, or what was picked waits for its log.
+    Nothing,
+    /// A read was begun or an answer given.
+    Done,
+    /// The same, and messages came from the spill.
+    Spilled,
+    /// A read found damage.
+    Damaged,
+}
+
+impl SimStore {
+    /// Reads from these.
+    #[must_use]
+    pub fn new(log: Store<MemoryDisk>, spill: Store<MemoryDisk>) -> Self {
+        Self { log, spill, jobs: Mutex::default() }
+    }
+
+    /// The log's store.
+    #[must_use]
+    pub fn log(&self) -> &Store<MemoryDisk> {
+        &self.log
+    }
+
+    /// Whether nothing is asked.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.jobs().is_empty()
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Vec<Job>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, fetch: &Fetch<Plain>) -> Result<Fetched, Damage> {
+        let mut fetched = Fetched::default();
+        if fetch.log.is_some() {
+            fetched.log = fetch.read(&self.log)?;
+        }
+        if fetch.spill.is_some() {
+            fetched.spill = fetch.read(&self.spill)?;
+        }
+        Ok(fetched)
+    }
+}
+
+impl ColdStore<Plain> for SimStore {
+    fn fetch(&self, fetch: Fetch<Plain>) {
+        self.jobs().push(Job::Asked(fetch));
+    }
+
+    fn call_when_synced(&self, queue: WeakQueue<Plain>, position: Position) {
+        self.jobs().push(Job::Exposed(queue, position));
+    }
+}
+
+/// One step of one job that chance picks.
+pub fn step(broker: &Arc<Broker<Plain>>, chance: &mut Chance) -> Step {
+    let store = &broker.store;
+    let job = {
+        let mut jobs = store.jobs();
+        if jobs.is_empty() {
+            return Step::Nothing;
+        }
+        let at = usize::try_from(chance.below(jobs.len() as u64)).unwrap_or(0);
+        jobs.swap_remove(at)
+    };
+    match job {
+        Job::Asked(fetch) => {
+            let is_written = fetch.log.is_none_or(|at| broker.log.synced() >= at)
+                && fetch.spill.is_none_or(|at| broker.spill.synced() >= at);
+            if !is_written {
+                store.jobs().push(Job::Asked(fetch));
+                return Step::Nothing;
+            }
+            let found = store.read(&fetch);
+            let step = match &found {
+                Err(_) => Step::Damaged,
+                Ok(fetched) if !fetched.spill.messages.is_empty() => Step::Spilled,
+                Ok(_) => Step::Done,
+            };
+            store.jobs().push(Job::Read(fetch.queue, found));
+            step
+        }
+        Job::Read(queue, found) => {
+            if let Some(queue) = queue.upgrade() {
+                broker.fetched(&queue, found);
+            }
+            Step::Done
+        }
+        Job::Exposed(queue, position) if broker.log.synced() < position => {
+            store.jobs().push(Job::Exposed(queue, position));
+            Step::Nothing
+        }
+        Job::Exposed(queue, _) => {
+            if let Some(queue) = queue.upgrade() {
+                broker.exposed(&queue);
+            }
+            Step::Done
+        }
+    }
+}
