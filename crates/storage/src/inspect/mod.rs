@@ -96,18 +96,9 @@ pub fn verify<D: Disk>(
         }
         opened => opened?,
     };
-    let mut report = Report::default();
-    watch(Progress { part: "recovery", done: 0, total: 1 });
-    match open_store(&dir, checkpoints(&dir).as_mut().map(|checkpoint| &mut **checkpoint as _)) {
-        Ok(_) => {}
-        Err(error @ StorageError::Corrupt { .. }) => report.refusal = Some(error.to_string()),
-        Err(StorageError::Io { file, op, source }) if source.kind() == std::io::ErrorKind::NotFound => {
-            report.refusal = Some(StorageError::Io { file, op, source }.to_string());
-        }
-        Err(error) => return Err(error),
-    }
+    let mut report = start_report(&dir, checkpoints, watch)?;
     let remains = Remains::find(&dir, checkpoints, watch, &mut report)?;
-    remains.messages(&mut report, watch, |_, _| Ok(()))?;
+    remains.messages(&mut report, watch, &mut |_, _| Ok(()))?;
     Ok(report)
 }
 
@@ -134,12 +125,32 @@ pub fn salvage<D: Disk>(
         });
     }
     let dir = DataDir::open(disk.clone(), root, StorageOptions::default())?;
-    let mut report = Report::default();
+    let mut report = start_report(&dir, checkpoints, watch)?;
     let remains = Remains::find(&dir, checkpoints, watch, &mut report)?;
-    let mut rescue = Rescue::create(disk, out, dir.slot_bytes())?;
+    let options = StorageOptions { slot_bytes: Some(dir.slot_bytes()), ..StorageOptions::default() };
+    let mut rescue = Rescue::create(disk, out, options)?;
     rescue.definitions(&remains.tail.definitions)?;
-    remains.messages(&mut report, watch, |entry, payload| rescue.message(entry, payload))?;
+    remains.messages(&mut report, watch, &mut |entry, payload| rescue.message(entry, payload))?;
     rescue.finish()?;
+    Ok(report)
+}
+
+/// What a start would say.
+fn start_report<D: Disk>(
+    dir: &DataDir<D>,
+    checkpoints: Checkpoints<'_, D>,
+    watch: Watch<'_>,
+) -> Result<Report, StorageError> {
+    let mut report = Report::default();
+    watch(Progress { part: "recovery", done: 0, total: 1 });
+    match open_store(dir, checkpoints(dir).as_mut().map(|checkpoint| &mut **checkpoint as _)) {
+        Ok(_) => {}
+        Err(error @ StorageError::Corrupt { .. }) => report.refusal = Some(error.to_string()),
+        Err(StorageError::Io { file, op, source }) if source.kind() == std::io::ErrorKind::NotFound => {
+            report.refusal = Some(StorageError::Io { file, op, source }.to_string());
+        }
+        Err(error) => return Err(error),
+    }
     Ok(report)
 }
 
@@ -151,6 +162,9 @@ fn must_exist<D: Disk>(disk: &D, root: &Path) -> Result<(), StorageError> {
     let source = std::io::ErrorKind::NotFound.into();
     Err(StorageError::Io { file: root.to_owned(), op: "find a store", source })
 }
+
+/// Takes whole messages.
+type Each<'a> = &'a mut dyn FnMut(&RunEntry, Vec<u8>) -> Result<(), StorageError>;
 
 /// All that was found, before any payload is read.
 struct Remains<D: Disk> {
@@ -180,36 +194,51 @@ impl<D: Disk> Remains<D> {
     }
 
     /// Reads every live message and gives the whole ones to `each`.
-    fn messages(
-        mut self,
-        report: &mut Report,
-        watch: Watch<'_>,
-        mut each: impl FnMut(&RunEntry, Vec<u8>) -> Result<(), StorageError>,
-    ) -> Result<(), StorageError> {
+    fn messages(mut self, report: &mut Report, watch: Watch<'_>, each: Each<'_>) -> Result<(), StorageError> {
         let total = self.entries.expected();
-        let (mut done, mut queue) = (0, None);
+        let mut done = 0;
+        let mut queue: Vec<RunEntry> = Vec::new();
         while let Some((entry, is_tail)) = self.entries.next()? {
             if done % TELL_EVERY == 0 {
                 watch(Progress { part: "messages", done, total });
             }
             done += 1;
             let Some(entry) = (if is_tail { Some(entry) } else { self.now(entry) }) else { continue };
-            let RunKey { queue: id, seq, .. } = entry.key;
+            if queue.first().is_some_and(|first| first.key.queue != entry.key.queue) {
+                self.queue(&mut queue, report, each)?;
+            }
+            queue.push(entry);
+        }
+        self.queue(&mut queue, report, each)?;
+        watch(Progress { part: "messages", done, total: done });
+        self.entries.losses.drain(..).for_each(|loss| report.lose(loss));
+        Ok(())
+    }
+
+    /// Reads the messages of one queue by their numbers, as they were published.
+    fn queue(
+        &self,
+        entries: &mut Vec<RunEntry>,
+        report: &mut Report,
+        each: Each<'_>,
+    ) -> Result<(), StorageError> {
+        entries.sort_unstable_by_key(|entry| entry.key.seq);
+        let before = report.messages;
+        for entry in entries.drain(..) {
+            let RunKey { queue, seq, .. } = entry.key;
             match self.payload(&entry)? {
                 Ok(payload) => {
-                    report.queues += u64::from(queue.replace(id) != Some(id));
                     report.messages += 1;
                     report.bytes += payload.len() as u64;
                     each(&entry, payload)?;
                 }
                 Err(Damage { file, offset, reason }) => {
-                    let lost = Lost::Messages { queue: id, first: seq, last: seq };
+                    let lost = Lost::Messages { queue, first: seq, last: seq };
                     report.lose(Loss { lost, file, offset, reason });
                 }
             }
         }
-        watch(Progress { part: "messages", done, total: done });
-        self.entries.losses.drain(..).for_each(|loss| report.lose(loss));
+        report.queues += u64::from(report.messages > before);
         Ok(())
     }
 

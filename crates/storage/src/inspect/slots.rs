@@ -31,7 +31,6 @@ struct SlotFile<D: Disk> {
     file: D::File,
     path: PathBuf,
     length: u64,
-    has_header: bool,
 }
 
 /// What comes before the first batch that is looked for. Unknown where a manifest cannot be read: then the
@@ -174,27 +173,52 @@ impl<D: Disk> Slots<D> {
             }
             header => header.map(|(_, header)| header),
         };
-        // Without its header a slot is known by the batches in it, or by the manifest.
+        let slot = SlotFile { file, path, length };
+        // A slot below the cut holds nothing that is read from batches.
+        let is_below =
+            |header: &SlotHeader| state.is_some_and(|state| header.incarnation < state.cut.at.incarnation);
+        let batches = if header.as_ref().is_some_and(is_below) { Vec::new() } else { self.scan(&slot)? };
         let listed = state.and_then(|state| state.slots.iter().find(|(_, note)| note.file == number));
-        let mut slot = SlotFile { file, path, length, has_header: header.is_some() };
-        let mut incarnation = header
-            .map_or_else(|| listed.map(|(incarnation, _)| *incarnation), |header| Some(header.incarnation));
-        let is_below = |incarnation: u64| state.is_some_and(|state| incarnation < state.cut.at.incarnation);
-        if !incarnation.is_some_and(is_below) {
-            self.scan(&slot, &mut incarnation)?;
-        }
-        let Some(incarnation) = incarnation else { return Ok(()) };
-        if !slot.has_header {
-            slot.has_header = false;
-            let why = "the header of a slot in use is damaged";
+        let said = header.map(|header| header.incarnation);
+        let highest = batches.iter().map(|batch| batch.at.incarnation).max();
+        // Without a batch of its own a header may be another slot's: if younger batches follow it, or that
+        // other slot is there too. Older ones are what an earlier use of the file left.
+        let is_wrong = |said: u64| {
+            batches.iter().all(|batch| batch.at.incarnation != said)
+                && (highest.is_some_and(|highest| highest > said) || self.files.contains_key(&said))
+        };
+        let incarnation = said.filter(|said| !is_wrong(*said));
+        if incarnation.is_none() && (said.is_some() || highest.is_some() || listed.is_some()) {
+            let why = "the header of a slot is damaged or another one's";
             self.losses.push(Loss::new(Lost::Nothing, &slot.path, 0, why));
         }
-        self.files.insert(incarnation, slot);
+        let known = highest.or(listed.map(|(incarnation, _)| *incarnation));
+        let Some(incarnation) = incarnation.or(known) else { return Ok(()) };
+        self.batches.extend(batches.into_iter().filter(|batch| batch.at.incarnation == incarnation));
+        // One that took this place by a wrong header is known by its own batches.
+        if let Some(other) = self.files.insert(incarnation, slot) {
+            self.rename(other, incarnation)?;
+        }
         Ok(())
     }
 
-    /// Finds the batches of a slot. One without a header gets the incarnation of the first batch in it.
-    fn scan(&mut self, slot: &SlotFile<D>, incarnation: &mut Option<u64>) -> Result<(), StorageError> {
+    /// Gives a slot, whose header named `taken` wrongly, the incarnation of its batches.
+    fn rename(&mut self, slot: SlotFile<D>, taken: u64) -> Result<(), StorageError> {
+        let batches = self.scan(&slot)?;
+        let others =
+            batches.iter().map(|batch| batch.at.incarnation).filter(|incarnation| *incarnation != taken);
+        let why = "the header of a slot is another one's";
+        self.losses.push(Loss::new(Lost::Nothing, &slot.path, 0, why));
+        if let Some(incarnation) = others.max().filter(|incarnation| !self.files.contains_key(incarnation)) {
+            self.batches.extend(batches.into_iter().filter(|batch| batch.at.incarnation == incarnation));
+            self.files.insert(incarnation, slot);
+        }
+        Ok(())
+    }
+
+    /// Finds all batches of this log in a slot, those of earlier uses of its file too.
+    fn scan(&self, slot: &SlotFile<D>) -> Result<Vec<FoundBatch>, StorageError> {
+        let mut batches = Vec::new();
         let mut at = SLOT_HEADER.min(slot.length);
         let (mut buffer, mut start) = (Vec::new(), 0_u64);
         while at + BATCH_HEADER as u64 <= slot.length {
@@ -208,19 +232,15 @@ impl<D: Disk> Slots<D> {
             let from = usize::try_from(at - start).unwrap_or_default();
             let header = buffer.get(from..from + BATCH_HEADER).and_then(BatchHeader::decode);
             let header = header.map(|(_, header, _)| header).filter(|header| header.log == self.log);
-            let header =
-                header.filter(|header| header.incarnation == *incarnation.get_or_insert(header.incarnation));
             let end = header.as_ref().and_then(BatchHeader::total_len).and_then(|len| at.checked_add(len));
-            match (header, end.filter(|end| *end <= slot.length)) {
-                (Some(header), Some(end)) => {
-                    let at_place = Place { incarnation: header.incarnation, offset: at };
-                    self.batches.push(FoundBatch { at: at_place, header });
-                    at = end;
-                }
-                _ => at += BLOCK,
+            if let Some((header, _)) = header.zip(end.filter(|end| *end <= slot.length)) {
+                let place = Place { incarnation: header.incarnation, offset: at };
+                batches.push(FoundBatch { at: place, header });
             }
+            // Not over the whole batch: its header may be what an earlier use of the file left behind.
+            at += BLOCK;
         }
-        Ok(())
+        Ok(batches)
     }
 
     /// Batches that a later epoch left behind count no more.

@@ -223,7 +223,7 @@ impl<D: Disk> Manifest<D> {
         let head = FrameHead { is_base: true, log, manifest: number, delta, body_len: 0, body_crc: 0 };
         let bytes = frame(bytes, head);
         let base_len = bytes.len() as u64;
-        let allocated = (base_len + RESERVE).next_multiple_of(RESERVE);
+        let allocated = base_len + RESERVE;
         match disk.remove(&path) {
             // What an earlier try left for want of room has no base.
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -113,7 +113,9 @@ fn make() -> MemoryDisk {
     let body = |queue: u64, seq: u64, len: usize| vec![(queue * 31 + seq) as u8; len];
     let definition = |run: &mut Running, revision: u64| {
         let changes = [(format!("key {revision}").into_bytes(), Some(vec![revision as u8; 40]))];
-        run.gather.definition(revision, &changes);
+        let position = run.gather.definition(revision, &changes);
+        let [change] = changes;
+        run.changes.push((position, revision, change));
     };
     definition(&mut run, 1);
     for seq in 0..60 {
@@ -128,7 +130,7 @@ fn make() -> MemoryDisk {
     }
     run.gather.settle(1, &[(10, 19), (40, 40)], SettleReason::Acknowledged);
     run.step();
-    checkpoint(&mut run);
+    run.checkpoint().unwrap();
     definition(&mut run, 2);
     for seq in 60..90 {
         run.publish(1, seq, &body(1, seq, 300));
@@ -144,7 +146,7 @@ fn make() -> MemoryDisk {
     run.gather.expose(2, &[(1, 3)]);
     run.publish(3, 60, &body(3, 60, 20_000));
     run.step();
-    checkpoint(&mut run);
+    run.checkpoint().unwrap();
     for seq in 90..100 {
         run.publish(1, seq, &body(1, seq, 300));
     }
@@ -154,9 +156,6 @@ fn make() -> MemoryDisk {
     run.log.stop(&mut run.gather).unwrap();
     disk
 }
-
-/// Whatever the store writes beside the log.
-fn checkpoint(_run: &mut Running) {}
 
 /// All files that hold data, with the number of bytes up to the last that is not zero.
 fn files(disk: &MemoryDisk) -> Vec<(PathBuf, usize)> {

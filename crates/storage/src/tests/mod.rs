@@ -7,6 +7,7 @@ mod data_rot;
 mod definitions;
 mod definitions_rot;
 mod full_disk;
+mod golden;
 mod inspect;
 mod model;
 mod modes;
