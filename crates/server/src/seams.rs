@@ -10,8 +10,8 @@ use leveret_engine::{Registry, Seams, Shared, SharedRw, Wake};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
+use crate::io::Io;
 use crate::log::SharedLog;
-use crate::reader::Reader;
 
 /// The engine in this process.
 pub struct Shell;
@@ -24,7 +24,7 @@ impl Seams for Shell {
     type Waker = TaskWaker;
     type Log = SharedLog;
     type Spill = SharedLog;
-    type Store = Reader;
+    type Store = Io;
 }
 
 /// A value behind a mutex.

@@ -8,12 +8,12 @@ use leveret_core::access::{Access, PasswordHash, Permission, User};
 use leveret_core::connection::{Announcement, TlsFacts, Tuning};
 use leveret_core::definition::{Definition, VhostDefinition};
 use leveret_engine::boot::{BootError, boot, is_first_start};
-use leveret_engine::broker::{Cold, Settings};
+use leveret_engine::broker::Settings;
 use leveret_engine::{Broker, Log, Peer, Registry, Session};
 use leveret_protocol::constants::reply_code;
 use leveret_storage::{
-    DataDir, DefinitionCheckpoint, DefinitionStore, Durability, LogWriter, RealDisk, SledCheckpoint,
-    StorageError, StorageOptions,
+    DataDir, DefinitionCheckpoint, DefinitionStore, Durability, RealDisk, SledCheckpoint, StorageError,
+    StorageOptions,
 };
 use tokio::time::timeout;
 
@@ -22,9 +22,8 @@ use crate::config::Config;
 use crate::connection::ConnectionTask;
 use crate::definitions::DefinitionThread;
 use crate::listener::canonical;
-use crate::log::{Hooks, LogThread};
-use crate::reader::{Reader, Spill};
 use crate::seams::{Shell, TaskWaker};
+use crate::storage::{Logs, StorageThreads};
 use crate::timer::TimerThread;
 use crate::tls::TlsError;
 use crate::transport::Transport;
@@ -34,6 +33,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the last flush may take; a full disk must not keep a stop for ever.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most memory that messages take unless more is asked for.
+const MOST_HOT_BYTES: u64 = 64 << 20;
 
 /// Why a broker could not start or stop.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +75,7 @@ pub struct Server {
     /// What all connections share.
     pub broker: Arc<Broker<Shell>>,
     clock: Clock,
-    log: LogThread<RealDisk>,
+    storage: StorageThreads,
     definitions: DefinitionThread<RealDisk>,
     timer: TimerThread,
     /// Owns the data folder as long as the broker runs.
@@ -117,7 +119,6 @@ impl Server {
             &recovered.definitions,
             recovered.definitions_source,
         )?;
-        let writer = LogWriter::open(&dir, recovered.tail)?;
         let full = Arc::new(OnceLock::<Weak<Broker<Shell>>>::new());
         let told = Arc::clone(&full);
         let tell_full = move |full| {
@@ -125,22 +126,13 @@ impl Server {
                 broker.set_log_full(full);
             }
         };
-        let hooks = Hooks {
-            failed: Box::new(|error| end_process("log", error)),
-            full: Box::new(tell_full),
-            hold: Box::new(|| {}),
-        };
-        let log =
-            LogThread::start("log", writer, hooks).map_err(ServerError::system("start the log's thread"))?;
-        let spill = Spill::start().map_err(ServerError::system("start the spill's thread"))?;
-        let reader = Reader::start(recovered.store, log.log(), &spill)
-            .map_err(ServerError::system("start the reading thread"))?;
+        let logs = Logs::open(&dir, recovered.tail, recovered.store, tell_full)?;
         let first_start = is_first_start(&booted);
         let broker = Arc::new(Broker::new(
             settings(config, memory_limit),
             booted,
-            log.log(),
-            Cold { spill: spill.log(), store: reader.clone() },
+            logs.log(),
+            logs.cold(),
             entropy()?,
             leveret_engine::Clock {
                 steady: Box::new(move || clock.steady()),
@@ -149,7 +141,6 @@ impl Server {
         ));
         // Nobody else sets it.
         _ = full.set(Arc::downgrade(&broker));
-        reader.serve(&broker);
         if first_start {
             let defaults = defaults(config)?;
             let position =
@@ -162,9 +153,10 @@ impl Server {
             end_process("definitions", error);
         })
         .map_err(ServerError::system("start the definitions' thread"))?;
+        let storage = logs.serve(&broker, definitions.keeper())?;
         let timer = TimerThread::start(Arc::clone(&broker), clock)
             .map_err(ServerError::system("start the timer's thread"))?;
-        Ok(Self { broker, clock, log, definitions, timer, _data_dir: dir })
+        Ok(Self { broker, clock, storage, definitions, timer, _data_dir: dir })
     }
 
     /// Serves one accepted AMQP client until it closes; `tls` is what its TLS handshake gave. `on_open` is called once
@@ -211,6 +203,7 @@ impl Server {
             connection.outbox.with(|outbox| outbox.closed = true);
         }
         self.timer.stop();
+        self.storage.stop_reading();
         self.broker.log_delivered();
         let position = self.broker.last_position();
         let synced = async {
@@ -221,15 +214,16 @@ impl Server {
         if timeout(FLUSH_TIMEOUT, synced).await.is_err() {
             return Err(ServerError::Setting("the log could not be flushed: the disk is full".to_owned()));
         }
+        let logs = self.storage.stop_checkpoints(&self.definitions.keeper())?;
         self.definitions.stop()?;
-        self.log.stop()?;
+        logs.stop()?;
         Ok(())
     }
 }
 
 /// The log or the checkpoint can no longer be written: nothing more is confirmed, and the process ends, so that
 /// a restart reads what really is on disk.
-fn end_process(what: &str, error: &StorageError) {
+pub(crate) fn end_process(what: &str, error: &StorageError) {
     tracing::error!("the {what} cannot be written, stopping at once: {error}");
     std::process::exit(74);
 }
@@ -251,6 +245,7 @@ fn settings(config: &Config, memory_limit: u64) -> Settings {
         sasl: config.sasl.clone(),
         max_message_size: config.max_message_size,
         default_queue_type: config.default_queue_type.clone(),
+        hot_window_bytes: config.hot_window_bytes.unwrap_or_else(|| (memory_limit / 8).min(MOST_HOT_BYTES)),
         unfinished_bytes: (memory_limit / 10).max(config.max_message_size),
         ..Settings::default()
     }

@@ -1,0 +1,146 @@
+//! The thread that keeps the log short: checkpoints, and tidying up between them.
+//!
+//! The log's thread asks before each write. Past the first threshold it wakes this thread; past twice that it waits for
+//! one whole checkpoint, so that the log cannot outgrow what is checkpointed. A checkpoint that freed nothing (a long
+//! transaction stands open) does not keep the log waiting: its end lets one more write through.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use leveret_storage::{Disk, Position, StorageError, Store};
+use parking_lot::{Condvar, Mutex};
+
+/// Time between two looks for something to tidy.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Time between two tries while the disk is full.
+const FULL_RETRY: Duration = Duration::from_millis(250);
+
+#[derive(Default)]
+struct Rounds {
+    is_due: bool,
+    begun: u64,
+    ended: u64,
+    stop: bool,
+}
+
+struct Inner<D: Disk> {
+    store: Store<D>,
+    rounds: Mutex<Rounds>,
+    changed: Condvar,
+}
+
+/// Has the definitions kept up to a position before the log below it may go.
+pub type KeepDefinitions = Box<dyn FnMut(Position) -> Result<(), StorageError> + Send>;
+
+/// What the log's thread asks before each write. Clones share it.
+pub struct Pacer<D: Disk>(Arc<Inner<D>>);
+
+impl<D: Disk> Clone for Pacer<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<D: Disk> Pacer<D> {
+    /// For the log that feeds this store.
+    pub fn new(store: Store<D>) -> Self {
+        Self(Arc::new(Inner { store, rounds: Mutex::default(), changed: Condvar::new() }))
+    }
+
+    /// Wakes the checkpoint when it is due, and waits for one when it is overdue.
+    pub fn hold(&self) {
+        let Inner { store, rounds, changed } = &*self.0;
+        if !store.checkpoint_is_due() {
+            return;
+        }
+        let mut rounds = rounds.lock();
+        rounds.is_due = true;
+        changed.notify_all();
+        if store.checkpoint_is_overdue() {
+            let needed = rounds.begun + 1;
+            while rounds.ended < needed && !rounds.stop && store.checkpoint_is_overdue() {
+                rounds.is_due = true;
+                changed.wait(&mut rounds);
+            }
+        }
+    }
+}
+
+/// The thread.
+pub struct CheckpointThread<D: Disk> {
+    pacer: Pacer<D>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl<D: Disk> CheckpointThread<D> {
+    /// Starts the thread under this name. `failed` is called once if the store can no longer be written.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn start(
+        name: &str,
+        pacer: Pacer<D>,
+        mut keep: KeepDefinitions,
+        failed: impl FnOnce(&StorageError) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let shared = pacer.clone();
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            if let Err(error) = shared.0.run(&mut keep) {
+                failed(&error);
+            }
+        })?;
+        Ok(Self { pacer, thread })
+    }
+
+    /// Ends the thread after what it does now. Nobody is held any more.
+    pub fn stop(self) {
+        self.pacer.0.rounds.lock().stop = true;
+        self.pacer.0.changed.notify_all();
+        // A panic was reported when it happened.
+        _ = self.thread.join();
+    }
+}
+
+impl<D: Disk> Inner<D> {
+    fn run(&self, keep: &mut KeepDefinitions) -> Result<(), StorageError> {
+        let mut rest = LOOK_EVERY;
+        while self.wait(rest) {
+            rest = if self.store.checkpoint_is_due() { self.checkpoint(keep)? } else { LOOK_EVERY };
+        }
+        Ok(())
+    }
+
+    /// Waits until something is due, or for this long. False at a stop.
+    fn wait(&self, rest: Duration) -> bool {
+        let mut rounds = self.rounds.lock();
+        if !rounds.is_due && !rounds.stop {
+            self.changed.wait_for(&mut rounds, rest);
+        }
+        rounds.is_due = false;
+        !rounds.stop
+    }
+
+    fn checkpoint(&self, keep: &mut KeepDefinitions) -> Result<Duration, StorageError> {
+        self.rounds.lock().begun += 1;
+        let begun = Instant::now();
+        let result = self.store.checkpoint(keep);
+        {
+            let mut rounds = self.rounds.lock();
+            rounds.ended = rounds.begun;
+            self.changed.notify_all();
+        }
+        match result {
+            Ok(done) => {
+                tracing::debug!(messages = done.messages, slots = done.slots, took = ?begun.elapsed(), "checkpoint");
+                Ok(Duration::ZERO)
+            }
+            Err(error) if error.is_full() => {
+                tracing::error!("no checkpoint, as the disk is full: {error}");
+                Ok(FULL_RETRY)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Both logs of a broker with what reads and shortens them: which thread there is, and in which order they end.
+//!
+//! ```text
+//!            log                          spill (what may be lost with the process)
+//!   append ─► log thread ─► store        append ─► spill thread ─► store
+//!              ▲ holds        ▲                      ▲ holds          ▲
+//!          checkpoint thread ─┤                  spill checkpoint ────┤
+//!                             └────────── io threads, for queues ─────┘
+//! ```
+
+use std::sync::Arc;
+
+use leveret_engine::Broker;
+use leveret_engine::broker::Cold;
+use leveret_storage::{DataDir, LogTail, LogWriter, RealDisk, StorageError, Store, open_spill};
+
+use crate::checkpoint::{CheckpointThread, Pacer};
+use crate::definitions::DefinitionKeeper;
+use crate::io::{Io, IoThreads};
+use crate::log::{Hooks, LogThread, SharedLog};
+use crate::seams::Shell;
+use crate::server::{ServerError, end_process};
+
+/// Both logs, with nobody yet to serve.
+pub struct Logs {
+    log: LogThread<RealDisk>,
+    spill: LogThread<RealDisk>,
+    pacer: Pacer<RealDisk>,
+    spill_pacer: Pacer<RealDisk>,
+    io: Io,
+    store: Store<RealDisk>,
+}
+
+/// The threads that serve a broker.
+pub struct StorageThreads {
+    logs: Logs,
+    io: IoThreads,
+    checkpoint: CheckpointThread<RealDisk>,
+    spill_checkpoint: CheckpointThread<RealDisk>,
+}
+
+impl Logs {
+    /// Opens both logs and starts their threads. `full` hears whether the disk is full.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub fn open(
+        dir: &DataDir<RealDisk>,
+        tail: LogTail,
+        store: Store<RealDisk>,
+        full: impl Fn(bool) + Clone + Send + 'static,
+    ) -> Result<Self, ServerError> {
+        let writer = LogWriter::open(dir, tail)?;
+        let (spill_store, spill_writer) = open_spill(dir)?;
+        let (pacer, spill_pacer) = (Pacer::new(store.clone()), Pacer::new(spill_store.clone()));
+        let start = |name: &'static str, writer, pacer: &Pacer<RealDisk>, full| {
+            let pacer = pacer.clone();
+            let hooks = Hooks {
+                failed: Box::new(move |error| end_process(name, error)),
+                full: Box::new(full),
+                hold: Box::new(move || pacer.hold()),
+            };
+            LogThread::start(name, writer, hooks)
+                .map_err(ServerError::system(format!("start the thread of the {name}")))
+        };
+        let log = start("log", writer, &pacer, full.clone())?;
+        let spill = start("spill", spill_writer, &spill_pacer, full)?;
+        let io = Io::new((log.log(), store.clone()), (spill.log(), spill_store));
+        Ok(Self { log, spill, pacer, spill_pacer, io, store })
+    }
+
+    /// The log.
+    pub fn log(&self) -> SharedLog {
+        self.log.log()
+    }
+
+    /// Where a broker's messages lie that are not in memory.
+    pub fn cold(&self) -> Cold<Shell> {
+        Cold { spill: self.spill.log(), store: self.io.clone() }
+    }
+
+    /// Serves a broker. What a crash left too long is made short before this returns.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub fn serve(
+        self,
+        broker: &Arc<Broker<Shell>>,
+        definitions: DefinitionKeeper,
+    ) -> Result<StorageThreads, ServerError> {
+        if self.store.checkpoint_is_due() {
+            self.store.checkpoint(&mut |position| definitions.keep(position)).or_else(unless_full)?;
+        }
+        let thread = |what: &str| ServerError::system(format!("start the {what}"));
+        let io = IoThreads::start(&self.io, broker).map_err(thread("threads that read"))?;
+        let kept = definitions.clone();
+        let keep = Box::new(move |position| kept.keep(position));
+        let checkpoint = CheckpointThread::start("checkpoint", self.pacer.clone(), keep, |error| {
+            end_process("checkpoint", error);
+        })
+        .map_err(thread("checkpoint's thread"))?;
+        // No definition is ever spilled.
+        let keep = Box::new(|_| Ok(()));
+        let spill_checkpoint =
+            CheckpointThread::start("spill-runs", self.spill_pacer.clone(), keep, |error| {
+                end_process("spill", error);
+            })
+            .map_err(thread("spill's checkpoint"))?;
+        Ok(StorageThreads { logs: self, io, checkpoint, spill_checkpoint })
+    }
+}
+
+impl StorageThreads {
+    /// No queue is served any more. To be called before what was delivered is logged.
+    pub fn stop_reading(&self) {
+        self.io.stop();
+    }
+
+    /// Makes the last checkpoint, so that the next start reads little of the log, and ends the checkpoints. The log
+    /// is synced, the definitions' thread still runs.
+    ///
+    /// # Errors
+    /// What kept the checkpoint from being written; a full disk does not count.
+    pub fn stop_checkpoints(self, definitions: &DefinitionKeeper) -> Result<StoppedLogs, StorageError> {
+        self.checkpoint.stop();
+        self.spill_checkpoint.stop();
+        self.io.join();
+        let Logs { log, spill, store, .. } = self.logs;
+        store.checkpoint(&mut |position| definitions.keep(position)).or_else(unless_full)?;
+        Ok(StoppedLogs { log, spill })
+    }
+}
+
+/// Both logs, to be closed.
+pub struct StoppedLogs {
+    log: LogThread<RealDisk>,
+    spill: LogThread<RealDisk>,
+}
+
+impl StoppedLogs {
+    /// Ends the log with the mark of a clean stop.
+    ///
+    /// # Errors
+    /// What kept it from being written.
+    pub fn stop(self) -> Result<(), StorageError> {
+        let stopped = self.log.stop();
+        // Nothing of it is ever read again.
+        _ = self.spill.stop();
+        stopped
+    }
+}
+
+/// A checkpoint that had no room is made by a later start.
+fn unless_full<T: Default>(error: StorageError) -> Result<T, StorageError> {
+    if error.is_full() { Ok(T::default()) } else { Err(error) }
+}
