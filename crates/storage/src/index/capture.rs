@@ -123,6 +123,7 @@ impl Index {
 
     /// The captured messages are in a listed run now: they leave their tails.
     pub(crate) fn install(&mut self, capture: &Capture) {
+        self.checkpointed = capture.cut;
         for captured in &capture.queues {
             let Some(queue) = self.queues.get_mut(&captured.id) else { continue };
             if captured.has_tail {

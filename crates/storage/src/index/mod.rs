@@ -62,6 +62,8 @@ pub(crate) struct Index {
     cut: Boundary,
     /// The end of the last batch applied.
     applied: Boundary,
+    /// The cut of the last checkpoint.
+    checkpointed: Boundary,
     /// What queues that were deleted had in runs, until it is accounted.
     pub(crate) deleted: Vec<(u64, Box<Resident>)>,
     /// Queues that were deleted since the last capture.
@@ -125,6 +127,7 @@ impl Index {
         let after = WalkAt::after(batch.at, batch.header, batch.header_crc);
         self.applied = Boundary { before, after, records: 0, bytes: 0 };
         self.cut = self.applied;
+        self.checkpointed = self.applied;
         self.last = Some((batch.header.number, batch.at));
     }
 
@@ -147,9 +150,10 @@ impl Index {
         self.cut
     }
 
-    /// The end of the last batch applied.
-    pub(crate) fn applied(&self) -> Boundary {
-        self.applied
+    /// Records and bytes of the log above the cut of the last checkpoint.
+    pub(crate) fn above_checkpoint(&self) -> (u64, u64) {
+        let (now, then) = (self.applied, self.checkpointed);
+        (now.records.saturating_sub(then.records), now.bytes.saturating_sub(then.bytes))
     }
 
     fn note_boundary(&mut self, batch: &DurableBatch<'_>, len: u64) {

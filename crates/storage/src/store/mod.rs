@@ -216,12 +216,12 @@ impl<D: Disk> Store<D> {
     pub fn statistics(&self) -> StoreStatistics {
         let state = self.0.state.lock();
         let index = &state.index;
-        let (cut, applied) = (index.cut(), index.applied());
+        let (tail_records, tail_bytes) = index.above_checkpoint();
         StoreStatistics {
             queues: index.queues.len() as u64,
             tail_messages: index.tail_messages,
-            tail_records: applied.records - cut.records,
-            tail_bytes: applied.bytes - cut.bytes,
+            tail_records,
+            tail_bytes,
         }
     }
 }
