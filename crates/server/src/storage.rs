@@ -93,8 +93,7 @@ impl Logs {
         }
         let thread = |what: &str| ServerError::system(format!("start the {what}"));
         let io = IoThreads::start(&self.io, broker).map_err(thread("threads that read"))?;
-        let kept = definitions.clone();
-        let keep = Box::new(move |position| kept.keep(position));
+        let keep = Box::new(move |position| definitions.keep(position));
         let checkpoint = CheckpointThread::start("checkpoint", self.pacer.clone(), keep, |error| {
             end_process("checkpoint", error);
         })
