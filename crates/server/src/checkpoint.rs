@@ -107,7 +107,7 @@ impl<D: Disk> Inner<D> {
     fn run(&self, keep: &mut KeepDefinitions) -> Result<(), StorageError> {
         let mut rest = LOOK_EVERY;
         while self.wait(rest) {
-            rest = if self.store.checkpoint_is_due() { self.checkpoint(keep)? } else { LOOK_EVERY };
+            rest = if self.store.checkpoint_is_due() { self.checkpoint(keep)? } else { self.tidy()? };
         }
         Ok(())
     }
@@ -120,6 +120,19 @@ impl<D: Disk> Inner<D> {
         }
         rounds.is_due = false;
         !rounds.stop
+    }
+
+    /// One step, so that a checkpoint that becomes due meanwhile waits for no more than that.
+    fn tidy(&self) -> Result<Duration, StorageError> {
+        match self.store.tidy() {
+            Ok(true) => Ok(Duration::ZERO),
+            Ok(false) => Ok(LOOK_EVERY),
+            Err(error) if error.is_full() => {
+                tracing::warn!("the disk is too full to tidy up: {error}");
+                Ok(FULL_RETRY)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn checkpoint(&self, keep: &mut KeepDefinitions) -> Result<Duration, StorageError> {

@@ -29,6 +29,7 @@ const LEAST_SLOT: u64 = 16 * BLOCK;
 const DEFAULT_BATCH: u64 = 4 << 20;
 const TAIL_MESSAGES: u64 = 256 << 10;
 const TAIL_RECORDS: u64 = 2 << 20;
+const RUNS_OF_A_TIER: usize = 8;
 
 /// What an operator may choose about storage.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,6 +44,8 @@ pub struct StorageOptions {
     pub tail_messages: Option<u64>,
     /// Records above the cut at which a checkpoint is due; by default 2 Mi.
     pub tail_records: Option<u64>,
+    /// So many runs of like size are merged into one; by default 8, at least 2.
+    pub runs_of_a_tier: Option<usize>,
 }
 
 /// What a confirm waits for.
@@ -171,6 +174,10 @@ impl<D: Disk> DataDir<D> {
 
     pub(crate) fn tail_records(&self) -> u64 {
         self.options.tail_records.unwrap_or(TAIL_RECORDS).max(1)
+    }
+
+    pub(crate) fn runs_of_a_tier(&self) -> usize {
+        self.options.runs_of_a_tier.unwrap_or(RUNS_OF_A_TIER).max(2)
     }
 
     pub(crate) fn runs_folder(&self) -> PathBuf {

@@ -34,6 +34,8 @@ pub(crate) struct CapturedQueue {
     pub(crate) resident: Resident,
     /// Whether messages of it go into the run.
     pub(crate) has_tail: bool,
+    /// Where its residents ended before.
+    end_before: u64,
 }
 
 /// Numbers of a queue that were settled while they were in runs.
@@ -48,7 +50,15 @@ pub(crate) struct Unaccounted {
 impl Index {
     /// Takes what a checkpoint needs. Nothing changes for readers.
     pub(crate) fn capture(&mut self) -> Capture {
-        let cut = self.cut();
+        self.capture_at(self.cut())
+    }
+
+    /// Takes the state of the queues with the cut of the last checkpoint: for a change of the files alone.
+    pub(crate) fn capture_settled(&mut self) -> Capture {
+        self.capture_at(self.checkpointed)
+    }
+
+    fn capture_at(&mut self, cut: Boundary) -> Capture {
         let mut capture = Capture {
             cut,
             definitions_position: self.definitions_position,
@@ -62,10 +72,17 @@ impl Index {
         for (id, queue) in self.queues.iter_mut().filter(|(_, queue)| queue.is_changed) {
             // What lies above the cut is for the next capture, whether anything happens until then or not.
             queue.is_changed = queue.tail.last().is_some_and(|message| !message.is_within(cut.after.number));
+            let end_before = queue.resident.as_ref().map_or(0, |resident| resident.end);
             let has_tail = queue.bring_residents_up_to(cut.after.number);
             let resident = queue.resident.as_deref().cloned().unwrap_or_default();
             let resident = Resident { unaccounted: RangeSet::default(), ..resident };
-            capture.queues.push(CapturedQueue { id: *id, last_seq: queue.last_seq, resident, has_tail });
+            capture.queues.push(CapturedQueue {
+                id: *id,
+                last_seq: queue.last_seq,
+                resident,
+                has_tail,
+                end_before,
+            });
         }
         capture
     }
@@ -99,6 +116,7 @@ impl Index {
         for captured in &capture.queues {
             if let Some(queue) = self.queues.get_mut(&captured.id) {
                 queue.is_changed = true;
+                queue.take_residents_back_to(captured.end_before);
             }
         }
         self.deleted_ids.extend(capture.deleted);
@@ -156,6 +174,14 @@ impl Index {
 }
 
 impl QueueIndex {
+    /// The run was not written: what is from here on is in the tail alone, and no manifest may say other.
+    fn take_residents_back_to(&mut self, end: u64) {
+        match &mut self.resident {
+            Some(resident) if end > 0 => resident.take_back_to(end),
+            resident => *resident = None,
+        }
+    }
+
     /// Numbers of messages in batches up to the cut become resident; those between them that are not in
     /// the tail any more are settled. Says whether there are such messages in the tail.
     fn bring_residents_up_to(&mut self, cut: u64) -> bool {

@@ -150,6 +150,11 @@ impl Index {
         self.cut
     }
 
+    /// The cut of the last checkpoint.
+    pub(crate) fn checkpointed(&self) -> Boundary {
+        self.checkpointed
+    }
+
     /// Records and bytes of the log above the cut of the last checkpoint.
     pub(crate) fn above_checkpoint(&self) -> (u64, u64) {
         let (now, then) = (self.applied, self.checkpointed);

@@ -108,6 +108,16 @@ impl Resident {
         self.end.checked_sub(1)
     }
 
+    /// Forgets what is known of numbers from `end` on.
+    pub(crate) fn take_back_to(&mut self, end: u64) {
+        self.end = self.end.min(end);
+        for numbers in [&mut self.settled, &mut self.exposed, &mut self.unexposed, &mut self.unaccounted] {
+            numbers.remove(end, u64::MAX);
+        }
+        self.counts.iter_mut().for_each(|(_, numbers)| numbers.remove(end, u64::MAX));
+        self.counts.retain(|(_, numbers)| !numbers.is_empty());
+    }
+
     /// The part of a range that is in runs or settled.
     fn part(&self, first: u64, last: u64) -> Option<(u64, u64)> {
         self.last().filter(|end| first <= *end).map(|end| (first, last.min(end)))

@@ -49,19 +49,18 @@ impl Usage {
         self.changed_slots.insert(entry.at.incarnation);
     }
 
-    /// Adds what `more` counts.
-    pub(crate) fn join(&mut self, more: &Self) {
-        for (incarnation, note) in &more.slots {
-            let mine = self.slots.entry(*incarnation).or_default();
-            mine.entries += note.entries;
-            mine.live_bytes += note.live_bytes;
-        }
-        for (number, note) in &more.blobs {
-            let mine = self.blobs.entry(*number).or_default();
-            (mine.len, mine.entries) = (note.len, mine.entries + note.entries);
-        }
-        self.changed_slots.extend(&more.changed_slots);
-        self.changed_blobs.extend(&more.changed_blobs);
+    /// Whether no entry of a run counts any more.
+    pub(crate) fn is_idle<D: Disk>(&self, run: &Run<D>) -> bool {
+        run.incarnations().all(|(slot, _)| match slot {
+            0 => self.blobs.values().all(|blob| blob.entries == 0),
+            slot => self.slots.get(&slot).is_none_or(|note| note.entries == 0),
+        })
+    }
+
+    /// The entries of a slot were moved to another, as many as were counted here.
+    pub(crate) fn forget_slot(&mut self, incarnation: u64) {
+        self.slots.remove(&incarnation);
+        self.changed_slots.insert(incarnation);
     }
 
     /// What the manifest must be told of slots; `file` gives a slot's file number and length.

@@ -8,7 +8,8 @@
 //! The number of syncs does not depend on how many queues there are. A failure before the delta changes
 //! nothing that counts: what was captured is captured again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::disk::Disk;
@@ -17,7 +18,7 @@ use crate::format::blob_path;
 use crate::index::{Capture, CapturedQueue, Lines, TailMessage};
 use crate::manifest::{Cut, Delta, Manifest, ManifestState, QueueNote, RunNote};
 use crate::record::Position;
-use crate::run::{Run, RunEntry, RunKey, RunWriter};
+use crate::run::{BodyAt, Run, RunEntry, RunKey, RunWriter};
 use crate::store::accounting::{Usage, account};
 use crate::store::maintenance::Maintenance;
 use crate::store::view::{Unused, View};
@@ -35,11 +36,26 @@ pub struct CheckpointDone {
     pub slots: u64,
 }
 
-/// The run of a checkpoint, and what it comes to.
-struct Written<D: Disk> {
-    run: Option<Arc<Run<D>>>,
-    usage: Usage,
-    lines: BTreeMap<u64, Lines>,
+/// What a delta is to say, apart from the queues.
+#[derive(Debug)]
+pub(super) struct Change<D: Disk> {
+    /// New runs, rising.
+    pub(super) runs: Vec<Arc<Run<D>>>,
+    /// Runs that go.
+    pub(super) gone: BTreeSet<u64>,
+    /// All slots and blobs as they are then.
+    pub(super) usage: Usage,
+    /// What the new runs add to the queues.
+    pub(super) lines: BTreeMap<u64, Lines>,
+    /// A slot that is unused if the delta fails.
+    pub(super) slot: Option<u64>,
+}
+
+impl<D: Disk> Change<D> {
+    /// Nothing yet.
+    pub(super) fn of(usage: Usage) -> Self {
+        Self { runs: Vec::new(), gone: BTreeSet::new(), usage, lines: BTreeMap::new(), slot: None }
+    }
 }
 
 impl<D: Disk> Store<D> {
@@ -56,20 +72,33 @@ impl<D: Disk> Store<D> {
         let inner = &*self.0;
         let mut maintenance = inner.maintenance.lock();
         inner.release_unread(&mut maintenance)?;
-        let (mut capture, view) = {
-            let mut state = inner.state.lock();
-            (state.index.capture(), Arc::clone(&state.view))
-        };
-        let written = inner.prepare(&mut maintenance, &mut capture, &view, sync_definitions);
-        let result = written.and_then(|written| inner.commit(&mut maintenance, &capture, &view, written));
-        if result.is_err() {
-            inner.state.lock().index.give_back(capture);
+        match inner.checkpoint(&mut maintenance, sync_definitions) {
+            Err(error) if error.is_full() && inner.slots.spend_reserve()? => {
+                inner.checkpoint(&mut maintenance, sync_definitions)
+            }
+            result => result,
         }
-        result
     }
 }
 
 impl<D: Disk> Inner<D> {
+    fn checkpoint(
+        &self,
+        maintenance: &mut Maintenance<D>,
+        sync_definitions: &mut dyn FnMut(Position) -> Result<(), StorageError>,
+    ) -> Result<CheckpointDone, StorageError> {
+        let (mut capture, view) = {
+            let mut state = self.state.lock();
+            (state.index.capture(), Arc::clone(&state.view))
+        };
+        let change = self.prepare(maintenance, &mut capture, &view, sync_definitions);
+        let result = change.and_then(|change| self.commit(maintenance, &capture, &view, change));
+        if result.is_err() {
+            self.state.lock().index.give_back(capture);
+        }
+        result
+    }
+
     /// All that comes before the manifest's delta.
     fn prepare(
         &self,
@@ -77,7 +106,7 @@ impl<D: Disk> Inner<D> {
         capture: &mut Capture,
         view: &View<D>,
         sync_definitions: &mut dyn FnMut(Position) -> Result<(), StorageError>,
-    ) -> Result<Written<D>, StorageError> {
+    ) -> Result<Change<D>, StorageError> {
         if maintenance.manifest.is_none() {
             // Its name becomes durable with that of the first manifest.
             self.disk
@@ -92,7 +121,7 @@ impl<D: Disk> Inner<D> {
     }
 
     /// Takes what was settled out of the counts, here and in what was captured.
-    fn account_captured(
+    pub(super) fn account_captured(
         &self,
         maintenance: &mut Maintenance<D>,
         capture: &mut Capture,
@@ -117,34 +146,22 @@ impl<D: Disk> Inner<D> {
         &self,
         maintenance: &mut Maintenance<D>,
         capture: &Capture,
-    ) -> Result<Written<D>, StorageError> {
+    ) -> Result<Change<D>, StorageError> {
         let shared = self.shared_payloads(capture);
-        let mut written = Written { run: None, usage: Usage::default(), lines: BTreeMap::new() };
-        let mut writer: Option<RunWriter<D>> = None;
-        let result = self.write_entries(maintenance, capture, &shared, &mut written, &mut writer);
-        match (result, writer) {
-            (Ok(()), Some(writer)) => {
-                let run = if self.is_durable { writer.finish()? } else { writer.finish_unsynced()? };
-                written.run = Some(run);
-            }
-            (Ok(()), None) => {}
-            (Err(error), writer) => {
-                if let Some(writer) = writer {
-                    writer.abandon();
-                }
-                return Err(error);
-            }
-        }
-        Ok(written)
+        let mut change = Change::of(maintenance.usage.clone());
+        let mut writer = LazyRun::new(self);
+        let result = self.write_entries(maintenance, capture, &shared, &mut change, &mut writer);
+        change.runs.extend(writer.end(result)?);
+        Ok(change)
     }
 
     fn write_entries(
         &self,
         maintenance: &mut Maintenance<D>,
         capture: &Capture,
-        shared: &HashMap<(u64, u64), u32>,
-        written: &mut Written<D>,
-        writer: &mut Option<RunWriter<D>>,
+        shared: &HashMap<BodyAt, u32>,
+        change: &mut Change<D>,
+        writer: &mut LazyRun<'_, D>,
     ) -> Result<(), StorageError> {
         let mut chunk = Vec::new();
         for captured in capture.queues.iter().filter(|captured| captured.has_tail) {
@@ -154,17 +171,12 @@ impl<D: Disk> Inner<D> {
                 let Some(last) = chunk.last() else { break };
                 after = Some((last.key.order_key, last.key.seq));
                 let is_end = chunk.len() < ENTRIES_AT_ONCE;
-                let lines = written.lines.entry(captured.id).or_default();
+                let lines = change.lines.entry(captured.id).or_default();
                 for entry in &mut chunk {
-                    let count = shared.get(&(entry.at.incarnation, entry.at.offset));
+                    let count = shared.get(&entry.at);
                     entry.shared = count.copied().unwrap_or(1).max(1);
-                    if writer.is_none() {
-                        *writer = Some(self.new_run(maintenance)?);
-                    }
-                    if let Some(writer) = writer {
-                        writer.push(entry)?;
-                    }
-                    written.usage.add(entry);
+                    writer.push(maintenance, entry)?;
+                    change.usage.add(entry);
                     lines.of(entry.key.order_key).add(entry.at.body_len, entry.deadline_ms);
                 }
                 if is_end {
@@ -185,53 +197,55 @@ impl<D: Disk> Inner<D> {
     }
 
     /// How many captured messages have each shared payload.
-    fn shared_payloads(&self, capture: &Capture) -> HashMap<(u64, u64), u32> {
+    fn shared_payloads(&self, capture: &Capture) -> HashMap<BodyAt, u32> {
         let mut shared = HashMap::new();
         for captured in capture.queues.iter().filter(|captured| captured.has_tail) {
             let state = self.state.lock();
             let Some(queue) = state.index.queues.get(&captured.id) else { continue };
             let below = queue.tail.iter().take_while(|message| message.is_within(capture.cut.after.number));
             for message in below.filter(|message| message.is_shared) {
-                let at = message.at();
-                *shared.entry((at.incarnation, at.offset)).or_insert(0) += 1;
+                *shared.entry(message.at()).or_insert(0) += 1;
             }
         }
         shared
     }
 
     /// The delta, and what follows from it.
-    fn commit(
+    pub(super) fn commit(
         &self,
         maintenance: &mut Maintenance<D>,
         capture: &Capture,
         view: &Arc<View<D>>,
-        written: Written<D>,
+        mut change: Change<D>,
     ) -> Result<CheckpointDone, StorageError> {
         if self.is_durable {
             // Does nothing where each batch was synced.
             self.slots.sync_written()?;
         }
-        let mut usage = maintenance.usage.clone();
-        usage.join(&written.usage);
-        let delta = self.delta(maintenance, capture, &written, &mut usage);
+        let messages = change.runs.iter().map(|run| run.entries()).sum();
+        let idle = view.runs.iter().filter(|run| change.usage.is_idle(run)).map(|run| run.number());
+        change.gone.extend(idle);
+        let delta = self.delta(maintenance, capture, &mut change);
         if let Err(error) = self.append(maintenance, &delta) {
-            maintenance.orphans.extend(written.run.iter().map(|run| run.path().to_owned()));
+            maintenance.orphans.extend(change.runs.iter().map(|run| run.path().to_owned()));
+            change.slot.into_iter().for_each(|slot| self.slots.free(slot));
             return Err(error);
         }
+        let Change { runs: new, gone, mut usage, lines, .. } = change;
         usage.forget_empty();
         maintenance.usage = usage;
         maintenance.definitions = maintenance.definitions.max(capture.definitions_position);
-        let messages = written.run.as_ref().map_or(0, |run| run.entries());
-        let mut runs = view.runs.clone();
-        runs.extend(written.run);
-        let new = Arc::new(maintenance.usage.view(runs));
+        let (dead, mut runs): (Vec<_>, Vec<_>) =
+            view.runs.iter().cloned().partition(|run| gone.contains(&run.number()));
+        runs.extend(new);
+        let listed = Arc::new(maintenance.usage.view(runs));
         {
             let mut state = self.state.lock();
             state.index.install(capture);
-            for (queue, lines) in &written.lines {
+            for (queue, lines) in &lines {
                 state.index.set_lines(*queue, |before| lines.joined(before));
             }
-            state.view = new;
+            state.view = listed;
         }
         let mut slots = self.slots.used_below(capture.cut.after.end.incarnation);
         slots.retain(|slot| !maintenance.usage.slots.contains_key(slot));
@@ -240,19 +254,13 @@ impl<D: Disk> Inner<D> {
         let never_listed = capture.dead_blobs.iter().copied();
         let blobs =
             settled.chain(never_listed).filter(|number| !maintenance.usage.blobs.contains_key(number));
-        let files = blobs.map(|number| blob_path(self.slots.folder(), number)).collect();
+        let mut files: Vec<PathBuf> = blobs.map(|number| blob_path(self.slots.folder(), number)).collect();
+        files.extend(dead.iter().map(|run| run.path().to_owned()));
         maintenance.retired.push(view, Unused { slots, files });
-        self.release_unread(maintenance)?;
         Ok(CheckpointDone { messages, slots: freed })
     }
 
-    fn delta(
-        &self,
-        maintenance: &mut Maintenance<D>,
-        capture: &Capture,
-        written: &Written<D>,
-        usage: &mut Usage,
-    ) -> Delta {
+    fn delta(&self, maintenance: &mut Maintenance<D>, capture: &Capture, change: &mut Change<D>) -> Delta {
         let before = capture.cut.before;
         let cut = Cut {
             at: before.end,
@@ -263,26 +271,28 @@ impl<D: Disk> Inner<D> {
             next_incarnation: before.next_incarnation,
             below: capture.cut.after.number,
         };
-        let queues = capture.queues.iter().map(|captured| (captured.id, Some(note(captured, written))));
+        let queues = capture.queues.iter().map(|captured| (captured.id, Some(note(captured, &change.lines))));
         let deleted = capture.deleted.iter().map(|id| (*id, None));
         maintenance.last.queue = maintenance.last.queue.max(capture.last_queue);
         maintenance.last.blob = maintenance.last.blob.max(capture.last_blob);
         (maintenance.last.incarnation, maintenance.last.slot_file) = self.slots.last();
+        let new = change.runs.iter().map(|run| (run.number(), Some(run_note(run))));
+        let gone = change.gone.iter().map(|number| (*number, None));
         Delta {
             cut: Some(cut),
-            runs: written.run.iter().map(|run| (run.number(), Some(run_note(run)))).collect(),
-            slots: usage.take_changed_slots(|incarnation| {
+            runs: gone.chain(new).collect(),
+            slots: change.usage.take_changed_slots(|incarnation| {
                 self.slots.pin(incarnation).map_or((0, 0), |slot| (slot.number, slot.length))
             }),
-            blobs: usage.take_changed_blobs(),
+            blobs: change.usage.take_changed_blobs(),
             queues: deleted.chain(queues).collect(),
-            definitions: Some(capture.definitions_position.max(maintenance.definitions)),
+            definitions: Some(maintenance.definitions.max(capture.definitions_position)),
             last: maintenance.last,
         }
     }
 
     /// Appends to the manifest; the first time, makes it.
-    pub(super) fn append(&self, maintenance: &mut Maintenance<D>, delta: &Delta) -> Result<(), StorageError> {
+    fn append(&self, maintenance: &mut Maintenance<D>, delta: &Delta) -> Result<(), StorageError> {
         if !self.is_durable {
             return Ok(());
         }
@@ -298,19 +308,19 @@ impl<D: Disk> Inner<D> {
         Ok(())
     }
 
-    pub(super) fn new_run(&self, maintenance: &mut Maintenance<D>) -> Result<RunWriter<D>, StorageError> {
+    fn new_run(&self, maintenance: &mut Maintenance<D>) -> Result<RunWriter<D>, StorageError> {
         maintenance.last.run += 1;
         RunWriter::create(&self.disk, &self.runs_folder, maintenance.last.run, self.log)
     }
 }
 
-pub(super) fn run_note<D: Disk>(run: &Run<D>) -> RunNote {
+fn run_note<D: Disk>(run: &Run<D>) -> RunNote {
     RunNote { entries: run.entries(), bytes: run.bytes() }
 }
 
-fn note<D: Disk>(captured: &CapturedQueue, written: &Written<D>) -> QueueNote {
+fn note(captured: &CapturedQueue, lines: &BTreeMap<u64, Lines>) -> QueueNote {
     let resident = &captured.resident;
-    let lines = match written.lines.get(&captured.id) {
+    let lines = match lines.get(&captured.id) {
         Some(lines) => lines.joined(&resident.lines),
         None => resident.lines.clone(),
     };
@@ -333,5 +343,46 @@ fn run_entry(queue: u64, message: &TailMessage) -> RunEntry {
         deadline_ms: message.deadline_ms,
         delivery_count: message.delivery_count,
         shared: 1,
+    }
+}
+
+/// A run that is begun with its first entry.
+pub(super) struct LazyRun<'s, D: Disk> {
+    store: &'s Inner<D>,
+    writer: Option<RunWriter<D>>,
+}
+
+impl<'s, D: Disk> LazyRun<'s, D> {
+    pub(super) fn new(store: &'s Inner<D>) -> Self {
+        Self { store, writer: None }
+    }
+
+    pub(super) fn push(
+        &mut self,
+        maintenance: &mut Maintenance<D>,
+        entry: &RunEntry,
+    ) -> Result<(), StorageError> {
+        if self.writer.is_none() {
+            self.writer = Some(self.store.new_run(maintenance)?);
+        }
+        match &mut self.writer {
+            Some(writer) => writer.push(entry),
+            None => Ok(()),
+        }
+    }
+
+    /// The run, durable; or nothing, if what was to fill it failed.
+    pub(super) fn end(self, result: Result<(), StorageError>) -> Result<Option<Arc<Run<D>>>, StorageError> {
+        match (result, self.writer) {
+            (Ok(()), Some(writer)) if self.store.is_durable => writer.finish().map(Some),
+            (Ok(()), Some(writer)) => writer.finish_unsynced().map(Some),
+            (Ok(()), None) => Ok(None),
+            (Err(error), writer) => {
+                if let Some(writer) = writer {
+                    writer.abandon();
+                }
+                Err(error)
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What belongs to those who change files: one checkpoint or step of tidying at a time.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::disk::Disk;
@@ -19,6 +20,10 @@ pub(crate) struct Maintenance<D: Disk> {
     pub(crate) retired: Retired<D>,
     /// Checkpoint and export of the definitions cover the log up to here.
     pub(crate) definitions: u64,
+    /// Slots that are not compacted, as something in them, or of what is said of them, is damaged.
+    pub(crate) left_alone: BTreeSet<u64>,
+    /// Runs that are not merged, as something in them is damaged.
+    pub(crate) runs_left_alone: BTreeSet<u64>,
     /// Files that nothing lists, left by a crash or by something given up.
     pub(crate) orphans: Vec<PathBuf>,
 }
@@ -31,6 +36,8 @@ impl<D: Disk> Default for Maintenance<D> {
             last: LastIds::default(),
             retired: Retired::default(),
             definitions: 0,
+            left_alone: BTreeSet::new(),
+            runs_left_alone: BTreeSet::new(),
             orphans: Vec::new(),
         }
     }
@@ -38,8 +45,10 @@ impl<D: Disk> Default for Maintenance<D> {
 
 impl<D: Disk> Inner<D> {
     /// Gives back what nothing refers to and nobody reads any more.
-    pub(super) fn release_unread(&self, maintenance: &mut Maintenance<D>) -> Result<(), StorageError> {
+    pub(super) fn release_unread(&self, maintenance: &mut Maintenance<D>) -> Result<bool, StorageError> {
+        let mut is_any = !maintenance.orphans.is_empty();
         while let Some(unused) = maintenance.retired.take_unread() {
+            is_any |= !unused.slots.is_empty() || !unused.files.is_empty();
             for incarnation in unused.slots {
                 self.slots.free(incarnation);
             }
@@ -53,6 +62,6 @@ impl<D: Disk> Inner<D> {
                 _ => {}
             }
         }
-        Ok(())
+        Ok(is_any)
     }
 }

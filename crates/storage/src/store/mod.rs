@@ -5,9 +5,11 @@
 
 mod accounting;
 mod checkpoint;
+mod compact;
 mod maintenance;
 mod payloads;
 mod read;
+mod tidy;
 mod view;
 
 use std::collections::BTreeMap;
@@ -73,6 +75,8 @@ struct Limits {
     messages: u64,
     records: u64,
     bytes: u64,
+    /// So many runs of like size become one.
+    runs_of_a_tier: usize,
 }
 
 /// What the store holds.
@@ -130,6 +134,7 @@ impl<D: Disk> Store<D> {
                 messages: dir.tail_messages(),
                 records: dir.tail_records(),
                 bytes: TAIL_SLOTS * dir.slot_bytes(),
+                runs_of_a_tier: dir.runs_of_a_tier(),
             },
             state: Mutex::new(State { index, view }),
             maintenance: Mutex::new(maintenance),
@@ -186,7 +191,7 @@ impl<D: Disk> Store<D> {
     }
 
     fn is_over(&self, times: u64) -> bool {
-        let Limits { messages, records, bytes } = self.0.limits;
+        let Limits { messages, records, bytes, .. } = self.0.limits;
         let now = self.statistics();
         now.tail_messages >= messages * times
             || now.tail_records >= records * times

@@ -16,6 +16,7 @@ mod rot;
 mod roundtrip;
 mod sink;
 mod store;
+mod tidy;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -95,7 +96,8 @@ pub(crate) struct Facts {
 pub(crate) const ROOT: &str = "/data";
 
 pub(crate) fn small() -> StorageOptions {
-    StorageOptions { slot_bytes: Some(64 << 10), batch_bytes: Some(32 << 10), ..StorageOptions::default() }
+    let (slot_bytes, batch_bytes) = (Some(64 << 10), Some(32 << 10));
+    StorageOptions { slot_bytes, batch_bytes, runs_of_a_tier: Some(3), ..StorageOptions::default() }
 }
 
 pub(crate) fn start(disk: &MemoryDisk) -> Result<Running, StorageError> {

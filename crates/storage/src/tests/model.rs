@@ -23,6 +23,7 @@ pub(super) enum Op {
     Tend,
     Idle,
     Checkpoint,
+    Tidy,
 }
 
 pub(super) fn op() -> impl Strategy<Value = Op> {
@@ -44,6 +45,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Tend),
         1 => Just(Op::Idle),
         2 => Just(Op::Checkpoint),
+        2 => Just(Op::Tidy),
     ]
 }
 
@@ -255,6 +257,7 @@ impl Model {
             Op::Tend => run.log.tend()?,
             Op::Idle => run.log.idle()?,
             Op::Checkpoint => drop(run.checkpoint()?),
+            Op::Tidy => drop(run.store.tidy()?),
         }
         Ok(())
     }

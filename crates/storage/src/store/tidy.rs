@@ -1,0 +1,190 @@
+//! Keeping the files few and full: runs are merged, sparse slots compacted, the manifest rewritten.
+//!
+//! One step at a time, each with a delta of its own. A step captures the queues as a checkpoint does, with
+//! the cut of the last one: entries that were settled and accounted can then be left out, as the same delta
+//! says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::disk::Disk;
+use crate::error::StorageError;
+use crate::index::{Capture, Resident};
+use crate::manifest::{Manifest, ManifestFound};
+use crate::run::{Run, RunEntry, RunMerge};
+use crate::store::checkpoint::{Change, LazyRun};
+use crate::store::maintenance::Maintenance;
+use crate::store::view::View;
+use crate::store::{Inner, Store};
+
+/// Runs of fewer entries are of the lowest tier; each tier above has 8 times as many.
+const LOWEST_TIER: u64 = 32 << 10;
+
+impl<D: Disk> Store<D> {
+    /// Does one step of what keeps the disk in order, if one is due: gives back what nobody reads any more,
+    /// rewrites the manifest, merges runs, compacts slots. Says whether there may be another. Blocks on
+    /// the disk.
+    ///
+    /// # Errors
+    /// `Full`: nothing was changed. Anything else: the process must end.
+    pub fn tidy(&self) -> Result<bool, StorageError> {
+        let inner = &*self.0;
+        let mut maintenance = inner.maintenance.lock();
+        if inner.release_unread(&mut maintenance)? || inner.rewrite_manifest(&mut maintenance)? {
+            return Ok(true);
+        }
+        if maintenance.manifest.is_none() && inner.is_durable {
+            return Ok(false);
+        }
+        let view = Arc::clone(&inner.state.lock().view);
+        if let Some(runs) = inner.runs_to_merge(&maintenance, &view) {
+            inner.step(&mut maintenance, |maintenance, live, view| {
+                inner.merge(maintenance, live, view, &runs)
+            })?;
+            return Ok(true);
+        }
+        if let Some(slots) = inner.slots_to_compact(&maintenance) {
+            inner.step(&mut maintenance, |maintenance, live, view| {
+                inner.compact(maintenance, live, view, &slots)
+            })?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
+
+impl<D: Disk> Inner<D> {
+    /// Captures the queues, accounts, changes files and says so in one delta.
+    fn step(
+        &self,
+        maintenance: &mut Maintenance<D>,
+        change: impl FnOnce(
+            &mut Maintenance<D>,
+            &mut Live<'_, D>,
+            &View<D>,
+        ) -> Result<Option<Change<D>>, StorageError>,
+    ) -> Result<(), StorageError> {
+        let (mut capture, view) = {
+            let mut state = self.state.lock();
+            (state.index.capture_settled(), Arc::clone(&state.view))
+        };
+        // The cut stays where it is: what the definitions came to above it is still in the log.
+        capture.definitions_position = maintenance.definitions;
+        let result = self.account_captured(maintenance, &mut capture, &view).and_then(|()| {
+            let mut live = Live::new(self, &capture);
+            let change = change(maintenance, &mut live, &view)?;
+            let change = change.unwrap_or_else(|| Change::of(maintenance.usage.clone()));
+            self.commit(maintenance, &capture, &view, change)
+        });
+        if result.is_err() {
+            self.state.lock().index.give_back(capture);
+        }
+        result.map(drop)
+    }
+
+    /// Runs of one tier, if there are enough of them.
+    fn runs_to_merge(&self, maintenance: &Maintenance<D>, view: &View<D>) -> Option<Vec<Arc<Run<D>>>> {
+        let mut tiers: BTreeMap<u32, Vec<Arc<Run<D>>>> = BTreeMap::new();
+        for run in view.runs.iter().filter(|run| !maintenance.runs_left_alone.contains(&run.number())) {
+            let above = run.entries() / LOWEST_TIER;
+            tiers.entry(above.checked_ilog(8).map_or(0, |tier| tier + 1)).or_default().push(Arc::clone(run));
+        }
+        tiers.into_values().find(|runs| runs.len() >= self.limits.runs_of_a_tier)
+    }
+
+    /// Several runs into one, without entries of which nothing is left.
+    fn merge(
+        &self,
+        maintenance: &mut Maintenance<D>,
+        live: &mut Live<'_, D>,
+        view: &View<D>,
+        runs: &[Arc<Run<D>>],
+    ) -> Result<Option<Change<D>>, StorageError> {
+        match self.try_merge(maintenance, live, view, runs) {
+            Err(error @ StorageError::Corrupt { .. }) => {
+                tracing::error!(%error, "runs are not merged, as one is damaged");
+                maintenance.runs_left_alone.extend(runs.iter().map(|run| run.number()));
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
+    }
+
+    fn try_merge(
+        &self,
+        maintenance: &mut Maintenance<D>,
+        live: &mut Live<'_, D>,
+        view: &View<D>,
+        runs: &[Arc<Run<D>>],
+    ) -> Result<Change<D>, StorageError> {
+        let mut change = Change::of(maintenance.usage.clone());
+        let mut writer = LazyRun::new(self);
+        let mut merge = RunMerge::new(runs)?;
+        let result = (|| {
+            while let Some(entry) = merge.next()? {
+                if view.is_listed(&entry) && live.is_live(&entry) {
+                    writer.push(maintenance, &entry)?;
+                }
+            }
+            Ok(())
+        })();
+        change.runs.extend(writer.end(result)?);
+        change.gone.extend(runs.iter().map(|run| run.number()));
+        Ok(change)
+    }
+
+    /// Puts the whole state in a new file, if the changes outweigh it.
+    fn rewrite_manifest(&self, maintenance: &mut Maintenance<D>) -> Result<bool, StorageError> {
+        if !maintenance.manifest.as_ref().is_some_and(Manifest::rewrite_is_due) {
+            return Ok(false);
+        }
+        // What it says is read again: nobody keeps a second copy of all queues in memory.
+        if let ManifestFound::Valid(mut manifest, state) = Manifest::open(&self.disk, &self.root, self.log)? {
+            manifest.rewrite(&state)?;
+            maintenance.manifest = Some(manifest);
+            return Ok(true);
+        }
+        Err(StorageError::corrupt(&self.root, 0, "the manifest cannot be read any more"))
+    }
+}
+
+/// Tells of entries whether their messages live, or are settled and not accounted yet: those count too.
+pub(super) struct Live<'s, D: Disk> {
+    store: &'s Inner<D>,
+    captured: BTreeMap<u64, &'s Resident>,
+    /// The queue asked for last, if it has anything in runs.
+    queue: Option<(u64, Option<Box<Resident>>)>,
+}
+
+impl<'s, D: Disk> Live<'s, D> {
+    fn new(store: &'s Inner<D>, capture: &'s Capture) -> Self {
+        let captured = capture.queues.iter().map(|captured| (captured.id, &captured.resident));
+        Self { store, captured: captured.collect(), queue: None }
+    }
+
+    pub(super) fn is_live(&mut self, entry: &RunEntry) -> bool {
+        let (id, seq) = (entry.key.queue, entry.key.seq);
+        if let Some(resident) = self.captured.get(&id) {
+            return !resident.settled.contains(seq) && seq < resident.end;
+        }
+        if self.queue.as_ref().is_none_or(|(queue, _)| *queue != id) {
+            let state = self.store.state.lock();
+            let queue = state.index.queues.get(&id);
+            let resident = match queue {
+                Some(queue) => queue.resident.clone(),
+                // Deleted since the capture: the next accounting wants its entries.
+                None => state
+                    .index
+                    .deleted
+                    .iter()
+                    .find(|(queue, _)| *queue == id)
+                    .map(|(_, resident)| resident.clone()),
+            };
+            self.queue = Some((id, resident));
+        }
+        let resident = self.queue.as_ref().and_then(|(_, resident)| resident.as_ref());
+        resident.is_some_and(|resident| {
+            seq < resident.end && (!resident.settled.contains(seq) || resident.unaccounted.contains(seq))
+        })
+    }
+}
