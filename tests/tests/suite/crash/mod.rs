@@ -32,7 +32,7 @@ use load::Load;
 use topology::{declare, route};
 
 /// Cycles of the commit tier, and messages confirmed in each before its kill.
-const FEW_CYCLES: (u32, u64) = (4, 2_000);
+const FEW_CYCLES: (u32, u64) = (10, 1_500);
 /// Messages confirmed in each cycle of a longer run: 200 cycles make more than a million.
 const CONFIRMS_A_CYCLE: u64 = 5_000;
 /// What publishers go on with beyond that: the load must not have ended at the moment of the kill.
