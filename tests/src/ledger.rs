@@ -131,12 +131,15 @@ struct Published {
 /// What one queue delivered.
 #[derive(Debug)]
 struct Delivered {
-    /// For each publisher and number: whether it came.
-    seen: Vec<Vec<bool>>,
+    /// For each publisher and number: the life in which it last came, plus one; 0 before.
+    seen: Vec<Vec<u32>>,
     /// For each publisher and number: the life in which its settlement was answered for, plus one; 0 before.
     settled: Vec<Vec<u32>>,
-    /// Flagged first deliveries that only a clean stop explains, by its life.
+    /// Flagged first deliveries that only a clean stop before them explains, by their life.
     flagged: BTreeMap<u32, u64>,
+    /// The same in the life in which they were sent: that life's end tells, when another consumer's share was given
+    /// on. How many, and the first in words.
+    given_on: BTreeMap<u32, (u64, String)>,
     deliveries: u64,
     repeats: u64,
 }
@@ -161,6 +164,7 @@ impl Ledger {
                 seen: vec![Vec::new(); publishers],
                 settled: vec![Vec::new(); publishers],
                 flagged: BTreeMap::new(),
+                given_on: BTreeMap::new(),
                 deliveries: 0,
                 repeats: 0,
             })
@@ -245,8 +249,9 @@ impl Ledger {
         if !delivery.intact {
             self.altered(&format!("{} came altered", id.to_text()));
         }
-        let (first, settled_in) = self.note(place.queue, id);
-        self.check_flag(place, &delivery, first, sent_in);
+        let (before, settled_in) = self.note(place.queue, &delivery);
+        let first = before.is_none();
+        self.check_flag(place, &delivery, before, sent_in);
         if first {
             self.check_order(place, &delivery);
         }
@@ -258,15 +263,16 @@ impl Ledger {
         }
     }
 
-    /// Marks a message as seen; says whether it was the first time, and in which life it had been settled.
-    fn note(&self, queue: usize, id: MessageId) -> (bool, Option<u32>) {
+    /// Marks a message as seen; says in which life it last came, and in which it had been settled.
+    fn note(&self, queue: usize, delivery: &Delivery) -> (Option<u32>, Option<u32>) {
+        let Delivery { id, life, .. } = delivery;
         let mut book = lock(&self.queues[queue]);
         book.deliveries += 1;
-        let first = !std::mem::replace(slot(&mut book.seen[id.publisher], id.number), true);
-        book.repeats += u64::from(!first);
+        let before = std::mem::replace(slot(&mut book.seen[id.publisher], id.number), life + 1);
+        book.repeats += u64::from(before != 0);
         // It is there again, so what comes next is judged anew.
         let settled = std::mem::take(slot(&mut book.settled[id.publisher], id.number));
-        (first, settled.checked_sub(1))
+        (before.checked_sub(1), settled.checked_sub(1))
     }
 
     /// How each life from `first` to before `last` ended.
@@ -275,7 +281,7 @@ impl Ledger {
         ends.get(first as usize..last as usize).unwrap_or_default().to_vec()
     }
 
-    fn check_flag(&self, place: &Consumer, delivery: &Delivery, first: bool, sent_in: u32) {
+    fn check_flag(&self, place: &Consumer, delivery: &Delivery, before: Option<u32>, sent_in: u32) {
         let (queue, text) = (place.queue, delivery.id.to_text());
         let wrong = |what: &str| {
             let words = || {
@@ -283,23 +289,48 @@ impl Ledger {
             };
             self.broken(|report| &mut report.wrong_flags, words);
         };
-        if !first && !delivery.redelivered {
-            wrong("came again without the flag");
-        }
-        if !first || !delivery.redelivered {
-            return;
+        match before {
+            Some(before) if !delivery.redelivered => {
+                return wrong(&format!("came again without the flag, after life {before}"));
+            }
+            None if delivery.redelivered => {}
+            _ => return,
         }
         let ends = self.ends_of(sent_in, delivery.life);
-        if ends.is_empty() {
+        if ends.is_empty() && !place.alone {
+            let mut book = lock(&self.queues[queue]);
+            let words =
+                || format!("queue {queue}: {text} came first, with the flag, in its first life {sent_in}");
+            book.given_on.entry(sent_in).or_insert_with(|| (0, words())).0 += 1;
+        } else if ends.is_empty() {
             wrong("came first, with the flag, no restart before");
         } else if !ends.contains(&End::Killed) {
             // It may have been under way to a consumer that the stop cut off, and no more than were allowed there.
-            let consumers = self.consumers.iter().filter(|other| other.queue == queue).count() as u64;
             let mut book = lock(&self.queues[queue]);
             let count = book.flagged.entry(delivery.life).or_default();
             *count += 1;
-            if *count > self.prefetch * consumers * ends.len() as u64 {
+            if *count > self.under_way(queue) * ends.len() as u64 {
                 wrong("came first, with the flag, only a clean stop before");
+            }
+        }
+    }
+
+    /// How many messages of a queue may be on their way to consumers at one time.
+    fn under_way(&self, queue: usize) -> u64 {
+        self.prefetch * self.consumers.iter().filter(|consumer| consumer.queue == queue).count() as u64
+    }
+
+    /// A clean stop gives what one consumer was sent, and maybe did not read, to another whose turn to go comes later.
+    fn judge_given_on(&self) {
+        for (queue, book) in self.queues.iter().enumerate() {
+            for (life, (count, words)) in std::mem::take(&mut lock(book).given_on) {
+                let stopped = self.ends_of(life, life + 1).first() == Some(&End::Stopped);
+                if !stopped || count > self.under_way(queue) {
+                    self.broken(
+                        |report| &mut report.wrong_flags,
+                        || format!("{words}, and {} more", count - 1),
+                    );
+                }
             }
         }
     }
@@ -338,7 +369,7 @@ impl Ledger {
                 let id = MessageId { publisher, number };
                 for queue in route(id) {
                     let delivered = lock(&self.queues[*queue]);
-                    if delivered.seen[publisher].get(number) != Some(&true) {
+                    if delivered.seen[publisher].get(number).is_none_or(|life| *life == 0) {
                         missing.push((*queue, id));
                     }
                 }
@@ -349,6 +380,7 @@ impl Ledger {
 
     /// Closes the book after every queue was read to its end.
     pub fn report<'a>(&self, route: impl Fn(MessageId) -> &'a [usize]) -> Report {
+        self.judge_given_on();
         let missing = self.missing(route);
         for (queue, id) in &missing {
             let words = || format!("queue {queue}: {} was confirmed and never came", id.to_text());
@@ -531,6 +563,16 @@ mod tests {
         assert_eq!(ledger.report(to_queue_0).wrong_flags, 0);
         come(&ledger, 0, 1, true);
         assert_eq!(ledger.report(to_queue_0).wrong_flags, 1);
+    }
+
+    #[test]
+    fn a_share_that_is_given_on_needs_a_clean_stop() {
+        for (end, wrong) in [(End::Stopped, 0), (End::Killed, 1)] {
+            let ledger = ledger(1);
+            come(&ledger, 1, 0, true);
+            ledger.next_life(end);
+            assert_eq!(ledger.report(to_queue_1).wrong_flags, wrong, "{end:?}");
+        }
     }
 
     #[test]
