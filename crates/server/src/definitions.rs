@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +15,10 @@ use crate::seams::Shell;
 
 /// Time between two looks for changes that the log has synced.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a stop waits for the checkpoint. After a failed write sled now and then waits for ever for itself; the log
+/// has everything, and the next start reads it from there.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What others ask of the thread.
 #[derive(Default)]
@@ -62,17 +67,19 @@ impl DefinitionKeeper {
 }
 
 /// Feeds the checkpoint in log order with what is synced.
-pub struct DefinitionThread<D: Disk> {
+pub struct DefinitionThread {
     inner: Arc<Inner>,
-    thread: thread::JoinHandle<Result<DefinitionStore<D>, StorageError>>,
+    thread: thread::JoinHandle<()>,
+    /// How its work ended; the lock is only for the type.
+    ended: Mutex<Receiver<Result<(), StorageError>>>,
 }
 
-impl<D: Disk + Send + 'static> DefinitionThread<D> {
+impl DefinitionThread {
     /// Starts the thread. `failed` is called once if the checkpoint can no longer be written.
     ///
     /// # Errors
     /// If the thread cannot be started.
-    pub fn start(
+    pub fn start<D: Disk + Send + 'static>(
         mut store: DefinitionStore<D>,
         broker: Arc<Broker<Shell>>,
         clock: Clock,
@@ -84,19 +91,21 @@ impl<D: Disk + Send + 'static> DefinitionThread<D> {
             answered: Condvar::new(),
         });
         let shared = Arc::clone(&inner);
+        let (ends, ended) = channel();
         let thread = thread::Builder::new().name("definitions".to_owned()).spawn(move || {
             while !shared.stop.load(Ordering::Acquire) {
                 if let Err(error) = feed(&mut store, &broker, clock) {
                     failed(&error);
-                    return Err(error);
+                    let _ = ends.send(Err(error));
+                    return;
                 }
                 if !shared.answer(&mut store) {
                     thread::park_timeout(LOOK_EVERY);
                 }
             }
-            feed(&mut store, &broker, clock).map(|()| store)
+            let _ = ends.send(feed(&mut store, &broker, clock).and_then(|()| store.close()));
         })?;
-        Ok(Self { inner, thread })
+        Ok(Self { inner, thread, ended: Mutex::new(ended) })
     }
 
     /// For who needs the definitions kept at once.
@@ -107,7 +116,7 @@ impl<D: Disk + Send + 'static> DefinitionThread<D> {
     /// Takes what is left, writes the export and closes the checkpoint. The log must be synced before.
     ///
     /// # Errors
-    /// What kept the checkpoint from being written.
+    /// What kept the checkpoint from being written, or that it took longer than [`STOP_PATIENCE`].
     pub fn stop(self) -> Result<(), StorageError> {
         self.inner.stop.store(true, Ordering::Release);
         {
@@ -116,9 +125,14 @@ impl<D: Disk + Send + 'static> DefinitionThread<D> {
             self.inner.answered.notify_all();
         }
         self.thread.thread().unpark();
-        match self.thread.join() {
-            Ok(store) => store?.close(),
-            Err(_) => Ok(()),
+        match self.ended.into_inner().recv_timeout(STOP_PATIENCE) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => Err(StorageError::Checkpoint {
+                folder: "definitions".into(),
+                why: format!("it did not end within {} s", STOP_PATIENCE.as_secs()),
+            }),
+            // It panicked, and said so.
+            Err(RecvTimeoutError::Disconnected) => Ok(()),
         }
     }
 }

@@ -76,7 +76,7 @@ pub struct Server {
     pub broker: Arc<Broker<Shell>>,
     clock: Clock,
     storage: StorageThreads,
-    definitions: DefinitionThread<RealDisk>,
+    definitions: DefinitionThread,
     timer: TimerThread,
     /// Owns the data folder as long as the broker runs.
     _data_dir: DataDir<RealDisk>,

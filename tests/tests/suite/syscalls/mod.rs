@@ -46,7 +46,8 @@ const WORKERS: usize = 2;
 /// How long a broker that broke a connection may take to end.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How the one line of a broker that stops names the cause: the system's text, sled's two, and our own.
-const CAUSES: [&str; 4] = ["os error", "Os { code", "sled panicked", "file system is full"];
+const CAUSES: [&str; 5] =
+    ["os error", "Os { code", "sled panicked", "file system is full", "it did not end within"];
 
 #[test]
 fn a_fault_at_any_storage_call_loses_nothing_confirmed() {
