@@ -27,6 +27,7 @@ const MOST_MESSAGES: u64 = 6_000;
 /// Publishing goes on so soon after there is room.
 const GOES_ON: Duration = Duration::from_secs(5);
 const QUEUE: &str = "full";
+const TAG: &str = "c";
 
 #[test]
 #[ignore = "fills a disk again and again: nightly"]
@@ -85,6 +86,16 @@ struct Book {
     confirmed_count: u64,
     /// The highest number read: all are published by one connection at a time.
     read: u64,
+}
+
+impl Book {
+    /// A message came: the next one, with nothing confirmed missing before it.
+    fn read(&mut self, number: u64, cycle: u32) {
+        assert!(number > self.read, "cycle {cycle}: {number} came after {}", self.read);
+        let lost = self.confirmed.range(self.read + 1..number).next();
+        assert_eq!(lost, None, "cycle {cycle}: confirmed and not come before {number}");
+        self.read = number;
+    }
 }
 
 struct Publisher {
@@ -170,21 +181,27 @@ impl Publisher {
 fn drain(broker: &Broker, book: &mut Book, cycle: u32) {
     let mut client = broker.channel();
     client.call(1, basic::qos(0, 100, false), (60, 11)).expect("a prefetch");
-    client.call(1, basic::consume(QUEUE, "c", 0, &Table::default()), (60, 21)).expect("a consumer");
-    let mut tag = 0;
-    while book.confirmed.iter().any(|number| *number > book.read) {
-        let deliver = client.expect_method(1, (60, 60)).unwrap_or_else(|error| {
-            panic!("cycle {cycle}: {error}; read {}, confirmed {:?}", book.read, book.confirmed.last());
-        });
-        let content = client.content(deliver).expect("a whole message");
-        tag += 1;
-        let number = number(&content.body);
-        assert!(number > book.read, "cycle {cycle}: {number} came after {}", book.read);
-        let lost = book.confirmed.range(book.read + 1..number).next();
-        assert_eq!(lost, None, "cycle {cycle}: confirmed and not come before {number}");
-        book.read = number;
-        if tag % 50 == 0 {
-            client.method(1, basic::ack(tag, true)).expect("an ack");
+    client.call(1, basic::consume(QUEUE, TAG, 0, &Table::default()), (60, 21)).expect("a consumer");
+    let mut delivered = 0;
+    let mut is_leaving = false;
+    loop {
+        if !is_leaving && book.confirmed.iter().all(|number| *number <= book.read) {
+            client.method(1, basic::cancel(TAG, false)).expect("a cancel");
+            is_leaving = true;
+        }
+        let frame = match client.next(PATIENCE) {
+            Event::Frame(frame) if frame.method() == Some((60, 31)) => break,
+            Event::Frame(frame) if frame.method() == Some((60, 60)) => frame,
+            other => {
+                let last = book.confirmed.last();
+                panic!("cycle {cycle}: read {}, confirmed to {last:?}, then {other:?}", book.read);
+            }
+        };
+        let content = client.content(frame).expect("a whole message");
+        book.read(number(&content.body), cycle);
+        delivered += 1;
+        if delivered % 50 == 0 {
+            client.method(1, basic::ack(delivered, true)).expect("an ack");
         }
     }
     client.method(1, basic::ack(0, true)).expect("an ack");
