@@ -67,8 +67,10 @@ pub struct Contents {
     timed: u64,
     /// How many ready messages are not in memory.
     cold: u64,
-    /// How many ready messages in memory may not leave yet.
+    /// How many ready messages in memory may not leave yet,
     unexposed: u64,
+    /// and for how many of them that is on its way to the disk.
+    exposing: u64,
     /// None for a queue whose arguments limit nothing: it pays nothing for them.
     rules: Option<Box<Rules>>,
 }
@@ -278,7 +280,10 @@ impl Contents {
         self.totals.ready += 1;
         self.totals.ready_bytes += entry.place.body_len();
         self.timed += u64::from(entry.is_timed());
-        self.unexposed += u64::from(!entry.may_leave());
+        if !entry.may_leave() {
+            self.unexposed += 1;
+            self.exposing += u64::from(entry.is_exposing());
+        }
     }
 
     /// Takes the first ready message, if it is in memory. It counts as neither ready nor unacked until [`Contents::hold`],
@@ -288,7 +293,10 @@ impl Contents {
         self.totals.ready -= 1;
         self.totals.ready_bytes -= entry.place.body_len();
         self.timed -= u64::from(entry.is_timed());
-        self.unexposed -= u64::from(!entry.may_leave());
+        if !entry.may_leave() {
+            self.unexposed -= 1;
+            self.exposing -= u64::from(entry.is_exposing());
+        }
         Some(entry)
     }
 
@@ -325,7 +333,9 @@ impl Contents {
             if entry.begin_exposure() {
                 seqs.push(entry.seq());
             }
+            false
         });
+        self.exposing += seqs.len() as u64;
         seqs.sort_unstable();
         seqs.into_iter().for_each(|seq| out.push(seq));
     }
@@ -338,9 +348,13 @@ impl Contents {
 
     /// Every exposure that was begun is durable.
     pub fn end_exposure(&mut self) {
-        let unexposed = &mut self.unexposed;
-        if *unexposed > 0 {
-            self.ready.next_ones(usize::MAX, |entry| *unexposed -= u64::from(entry.end_exposure()));
+        let mut left = std::mem::take(&mut self.exposing);
+        self.unexposed -= left;
+        if left > 0 {
+            self.ready.next_ones(usize::MAX, |entry| {
+                left -= u64::from(entry.end_exposure());
+                left == 0
+            });
         }
     }
 
@@ -479,7 +493,7 @@ impl Contents {
             settled.push_gaps(0, last, without);
         }
         (self.totals.ready, self.totals.ready_bytes) = (0, 0);
-        (self.timed, self.cold, self.unexposed) = (0, 0, 0);
+        (self.timed, self.cold, self.unexposed, self.exposing) = (0, 0, 0, 0);
         self.ready.restart_turns();
         self.store.shrink();
         count

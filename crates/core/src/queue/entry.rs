@@ -151,9 +151,14 @@ impl Entry {
         begins
     }
 
+    /// Whether it waits for its Expose to be durable.
+    pub(super) fn is_exposing(&self) -> bool {
+        !self.may_leave() && self.marks.has(Marks::EXPOSING)
+    }
+
     /// Its Expose is durable, if it has one; true if it may leave only from now on.
     pub(super) fn end_exposure(&mut self) -> bool {
-        let ends = !self.may_leave() && self.marks.has(Marks::EXPOSING);
+        let ends = self.is_exposing();
         if ends {
             self.marks.set(Marks::EXPOSED);
         }

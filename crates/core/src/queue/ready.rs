@@ -178,12 +178,14 @@ impl Ready {
         left
     }
 
-    /// Gives each message in memory that may go out within the next `most` to `visit`.
-    pub(super) fn next_ones(&mut self, most: usize, mut visit: impl FnMut(&mut Entry)) {
+    /// Gives each message in memory that may go out within the next `most` to `visit`, until that says that it has seen
+    /// enough.
+    pub(super) fn next_ones(&mut self, most: usize, mut visit: impl FnMut(&mut Entry) -> bool) {
         let mut left = most;
         let mut walk = |line: &mut Line, takes_turns: bool| {
-            line.returned.values_mut().chain(&mut line.fresh).take(left).for_each(&mut visit);
-            if !takes_turns {
+            if line.returned.values_mut().chain(&mut line.fresh).take(left).any(&mut visit) {
+                left = 0;
+            } else if !takes_turns {
                 left = left.saturating_sub(line.hot());
             }
         };
