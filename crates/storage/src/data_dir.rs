@@ -13,13 +13,14 @@
 //!
 //! Owns those names and the identity file. Does not read the log.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::format::{BLOCK, FORMAT_VERSION, LogId};
+use crate::format::{self, BLOCK, FORMAT_VERSION, LogId, SLOT_HEADER, SlotHeader};
 use crate::log::pool::SlotPool;
 
 const SMALLEST_SLOT: u64 = 1 << 20;
@@ -95,11 +96,33 @@ impl<D: Disk> DataDir<D> {
             }
             Err(error) => return Err(StorageError::io(&path, "read")(error)),
         };
+        Ok(Self::of(disk, root, lock, identity, (options, is_new)))
+    }
+
+    /// Takes ownership of a data directory whose identity is damaged or missing: it is that of most of the
+    /// slots in it. `None` if there is no slot with a valid header.
+    ///
+    /// # Errors
+    /// `Locked`; `Io`.
+    pub(crate) fn open_by_slots(disk: D, root: &Path) -> Result<Option<Self>, StorageError> {
+        let lock = take_lock(&disk, root)?;
+        let identity = Identity::of_slots(&disk, &root.join("log"))?;
+        let options = (StorageOptions::default(), false);
+        Ok(identity.map(|identity| Self::of(disk, root, lock, identity, options)))
+    }
+
+    fn of(
+        disk: D,
+        root: &Path,
+        lock: D::Lock,
+        identity: Identity,
+        (options, is_new): (StorageOptions, bool),
+    ) -> Self {
         let folder = root.join("log");
         let pool = SlotPool::new(disk.clone(), folder, identity.log, identity.slot_bytes, true);
         let spill = root.join("spill").join("log");
         let spill_pool = SlotPool::new(disk.clone(), spill, identity.log, identity.slot_bytes, false);
-        Ok(Self {
+        Self {
             disk,
             root: root.to_owned(),
             _lock: lock,
@@ -108,7 +131,7 @@ impl<D: Disk> DataDir<D> {
             is_new,
             pool: Arc::new(pool),
             spill_pool: Arc::new(spill_pool),
-        })
+        }
     }
 
     /// The folder itself.
@@ -243,6 +266,28 @@ impl Identity {
             }
         };
         Ok(Self { log, slot_bytes: slot_bytes.next_multiple_of(BLOCK) })
+    }
+
+    /// What most valid headers of slots say.
+    fn of_slots<D: Disk>(disk: &D, folder: &Path) -> Result<Option<Self>, StorageError> {
+        let names = match disk.list(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            listed => listed.map_err(StorageError::io(folder, "list"))?,
+        };
+        let mut votes: BTreeMap<(LogId, u64), u32> = BTreeMap::new();
+        for number in names.iter().filter_map(|name| format::slot_number(name)) {
+            let path = format::slot_path(folder, number);
+            let file = disk.open(&path).map_err(StorageError::io(&path, "open"))?;
+            let mut bytes = [0; SLOT_HEADER as usize];
+            if disk.read_at(&file, 0, &mut bytes).is_ok()
+                && let Some((FORMAT_VERSION, header)) = SlotHeader::decode(&bytes)
+            {
+                *votes.entry((header.log, header.allocated)).or_default() += 1;
+            }
+        }
+        let most = votes.into_iter().max_by_key(|(_, votes)| *votes);
+        let fit = most.filter(|((_, slot_bytes), _)| *slot_bytes >= LEAST_SLOT);
+        Ok(fit.map(|((log, slot_bytes), _)| Self { log, slot_bytes }))
     }
 
     fn print(&self) -> String {

@@ -88,15 +88,8 @@ pub fn verify<D: Disk>(
     watch: Watch<'_>,
 ) -> Result<Report, StorageError> {
     must_exist(disk, root)?;
-    let dir = match DataDir::open(disk.clone(), root, StorageOptions::default()) {
-        Err(StorageError::Corrupt { file, offset, why }) => {
-            let loss = Loss::new(Lost::Nothing, &file, offset, why.clone());
-            let refusal = StorageError::Corrupt { file, offset, why }.to_string();
-            return Ok(Report { refusal: Some(refusal), losses: vec![loss], ..Report::default() });
-        }
-        opened => opened?,
-    };
-    let mut report = start_report(&dir, checkpoints, watch)?;
+    let (dir, damage) = open(disk, root)?;
+    let mut report = start_report(&dir, damage, checkpoints, watch)?;
     let remains = Remains::find(&dir, checkpoints, watch, &mut report)?;
     remains.messages(&mut report, watch, &mut |_, _| Ok(()))?;
     Ok(report)
@@ -124,8 +117,8 @@ pub fn salvage<D: Disk>(
             source,
         });
     }
-    let dir = DataDir::open(disk.clone(), root, StorageOptions::default())?;
-    let mut report = start_report(&dir, checkpoints, watch)?;
+    let (dir, damage) = open(disk, root)?;
+    let mut report = start_report(&dir, damage, checkpoints, watch)?;
     let remains = Remains::find(&dir, checkpoints, watch, &mut report)?;
     let options = StorageOptions { slot_bytes: Some(dir.slot_bytes()), ..StorageOptions::default() };
     let mut rescue = Rescue::create(disk, out, options)?;
@@ -135,13 +128,38 @@ pub fn salvage<D: Disk>(
     Ok(report)
 }
 
+/// The directory, and what is wrong with its identity. Without a readable one the slots say whose it is.
+fn open<D: Disk>(disk: &D, root: &Path) -> Result<(DataDir<D>, Option<StorageError>), StorageError> {
+    let opened = DataDir::open(disk.clone(), root, StorageOptions::default());
+    let damage = match opened {
+        Ok(dir) if !dir.is_new() => return Ok((dir, None)),
+        Ok(dir) => {
+            // Its lock is taken again below.
+            drop(dir);
+            StorageError::corrupt(&root.join("identity"), 0, "the identity of the store is missing")
+        }
+        Err(error @ StorageError::Corrupt { .. }) => error,
+        Err(error) => return Err(error),
+    };
+    match DataDir::open_by_slots(disk.clone(), root)? {
+        Some(dir) => Ok((dir, Some(damage))),
+        None => Err(damage),
+    }
+}
+
 /// What a start would say.
 fn start_report<D: Disk>(
     dir: &DataDir<D>,
+    damage: Option<StorageError>,
     checkpoints: Checkpoints<'_, D>,
     watch: Watch<'_>,
 ) -> Result<Report, StorageError> {
     let mut report = Report::default();
+    if let Some(damage) = damage {
+        report.refusal = Some(damage.to_string());
+        report.lose(Loss::of(Lost::Nothing, damage)?);
+        return Ok(report);
+    }
     watch(Progress { part: "recovery", done: 0, total: 1 });
     match open_store(dir, checkpoints(dir).as_mut().map(|checkpoint| &mut **checkpoint as _)) {
         Ok(_) => {}

@@ -150,3 +150,71 @@ fn a_store_in_use_is_left_alone() {
     assert!(matches!(refused, StorageError::Locked { .. }), "{refused}");
     drop(run);
 }
+
+/// Published, checkpointed, published again.
+fn some_store() -> MemoryDisk {
+    let disk = MemoryDisk::new(1);
+    let mut run = start(&disk).unwrap();
+    for seq in 0..40 {
+        run.publish(1, seq, &[seq as u8; 500]);
+        if seq == 20 {
+            run.gather.settle(1, &[(3, 4)], SettleReason::Acknowledged);
+            run.step();
+            run.checkpoint().unwrap();
+        }
+    }
+    run.step();
+    run.log.stop(&mut run.gather).unwrap();
+    disk
+}
+
+#[test]
+fn without_its_identity_a_store_is_saved_by_its_slots() {
+    let identity = Path::new(ROOT).join("identity");
+    for is_lost in [false, true] {
+        let disk = some_store();
+        if is_lost {
+            disk.remove(&identity).unwrap();
+        } else {
+            disk.tamper(&identity, |bytes| bytes[20] ^= 1);
+        }
+        let (report, saved) = save(&disk);
+        assert!(report.refusal.is_some() && report.losses[0].file == identity, "{report:#?}");
+        assert_eq!(saved.seqs(1).len(), 38);
+        assert_eq!(check(&disk), report);
+    }
+}
+
+#[test]
+fn without_a_manifest_all_is_saved_and_settled_messages_may_come_back() {
+    let disk = some_store();
+    let manifest = Path::new(ROOT).join("manifest-0000000001");
+    disk.tamper(&manifest, |bytes| bytes[66] ^= 1);
+    let (report, saved) = save(&disk);
+    assert!(report.losses.iter().any(|loss| loss.lost == Lost::Settlements && loss.file == manifest));
+    let seqs = saved.seqs(1);
+    assert!((0..40).filter(|seq| ![3, 4].contains(seq)).all(|seq| seqs.contains(&seq)), "{seqs:?}");
+}
+
+#[test]
+fn a_damaged_block_of_a_run_is_told_with_its_neighbours_and_the_rest_is_saved() {
+    let disk = MemoryDisk::new(1);
+    let mut run = start(&disk).unwrap();
+    for seq in 0..4000 {
+        run.publish(1, seq, &(seq as u16).to_le_bytes());
+        if seq % 100 == 99 {
+            run.step();
+        }
+    }
+    run.checkpoint().unwrap();
+    run.log.stop(&mut run.gather).unwrap();
+    drop((run.dir, run.store, run.definitions));
+    let file = Path::new(ROOT).join("runs/run-0000000001");
+    disk.tamper(&file, |bytes| bytes[16384 + 5000] ^= 1);
+    let (report, saved) = save(&disk);
+    let [loss] = &report.losses[..] else { panic!("{report:#?}") };
+    let Lost::Index { from_queue: 1, from_seq, to_queue: 1, to_seq } = loss.lost else { panic!("{loss}") };
+    assert_eq!((&loss.file, loss.offset), (&file, 16384));
+    assert!(to_seq - from_seq > 500, "{loss}");
+    assert_eq!(saved.seqs(1), (0..=from_seq).chain(to_seq..4000).collect::<Vec<_>>());
+}
