@@ -87,7 +87,8 @@ fn a_fault_at_any_storage_call_loses_nothing_confirmed() {
     let tally = tally.into_inner().expect("no other thread panicked");
     println!("{tally:?}");
     assert!(tally.wrong.is_empty(), "{}", tally.wrong.join("\n"));
-    assert!(tally.missed * 5 <= numbers.len(), "too many calls were not met again: {tally:?}");
+    // Batches fall otherwise in each run, so some calls are not made again.
+    assert!(tally.missed * 2 <= numbers.len(), "too many calls were not met again: {tally:?}");
 }
 
 /// The numbers of the runs to be made; `None` when nobody said.
@@ -197,6 +198,9 @@ impl Stage {
             *counts.entry(&point.call).or_default() += 1;
         }
         println!("stage {}: {counts:?}", self.number);
+        if self.template.is_none() {
+            check_coverage(&points);
+        }
         let mut runs = Vec::new();
         for point in points {
             if point.call == "openat" && !point.creates {
@@ -265,6 +269,26 @@ fn start_again(broker: &mut Broker, model: &Model) -> Vec<String> {
         Ok(()) => model.check(&mut broker.client()).expect("queues can be read"),
         Err(status) => vec![format!("the next start ended with {status}: {}", broker.log_tail())],
     }
+}
+
+/// The script is no test of what it does not reach.
+fn check_coverage(points: &[Point]) {
+    let count = |call: &str, folder: &str, least: u32| {
+        let is_one =
+            |point: &&Point| point.call == call && point.path.starts_with(folder) && point.number >= least;
+        points.iter().filter(is_one).count()
+    };
+    let reached = [
+        ("checkpoints", count("fdatasync", "manifest-", 1)),
+        ("runs", count("fdatasync", "runs/run-", 1)),
+        ("runs removed", count("unlink", "runs/run-", 1)),
+        ("blobs", count("fdatasync", "log/blob-", 1)),
+        ("blobs removed", count("unlink", "log/blob-", 1)),
+        // A slot's header is written alone, each time the slot is used.
+        ("slots used again", count("pwrite64", "log/slot-", 2)),
+    ];
+    println!("the script goes through {reached:?}");
+    assert!(reached.iter().all(|(_, count)| *count > 0), "not all is reached: {reached:?}");
 }
 
 /// Judges the end of a process that met a fault.
