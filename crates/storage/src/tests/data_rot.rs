@@ -26,35 +26,45 @@ fn read_all(recovered: &Recovered<MemoryDisk>) -> (State, Vec<StorageError>) {
     for (queue, found) in &recovered.queues {
         let messages = state.entry(*queue).or_default();
         for (order_key, _) in &found.lines {
-            let mut first = 0;
-            loop {
-                // One at a time: what stands before the damage is given.
-                let (most_messages, most_bytes) = (1, 1);
-                let asked = Read {
-                    queue: *queue,
-                    order_key: *order_key,
+            let read = |first: u64, most_messages: usize| {
+                let (queue, order_key, most_bytes) = (*queue, *order_key, usize::MAX);
+                recovered.store.read(&Read {
+                    queue,
+                    order_key,
                     first,
                     last: u64::MAX,
                     most_messages,
                     most_bytes,
-                };
-                match recovered.store.read(&asked) {
-                    Ok(found) => {
-                        first = found.messages.last().map_or(u64::MAX, |message| message.seq + 1);
-                        messages.extend(found.messages);
-                        if found.is_all {
-                            break;
-                        }
-                    }
-                    Err(error) => {
-                        damages.push(error);
-                        break;
-                    }
+                })
+            };
+            match read(0, 10_000) {
+                Ok(found) => {
+                    assert!(found.is_all);
+                    messages.extend(found.messages);
                 }
+                // One at a time: what stands before the damage is given.
+                Err(_) => damages.push(read_to_damage(messages, &read)),
             }
         }
     }
     (state, damages)
+}
+
+fn read_to_damage(
+    messages: &mut Vec<RecoveredMessage>,
+    read: &dyn Fn(u64, usize) -> Result<Found, StorageError>,
+) -> StorageError {
+    let mut first = 0;
+    loop {
+        match read(first, 1) {
+            Ok(found) => {
+                assert!(!found.is_all, "there is damage in what is left");
+                first = found.messages.last().map_or(first, |message| message.seq) + 1;
+                messages.extend(found.messages);
+            }
+            Err(error) => break error,
+        }
+    }
 }
 
 fn is_named(error: &StorageError) -> bool {
