@@ -7,6 +7,7 @@
 mod flow;
 mod memory;
 mod queues;
+mod space;
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
