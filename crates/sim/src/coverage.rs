@@ -23,6 +23,9 @@ const NEEDED: &[&str] = &[
     "expiry",
     "cold read",
     "spill",
+    "checkpoint",
+    "slot freed",
+    "blob",
 ];
 
 impl Coverage {

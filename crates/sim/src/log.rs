@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use leveret_engine::{Log, Wake};
-use leveret_storage::{Disk, Gather, LogWriter, Position, StorageError};
+use leveret_storage::{Disk, Gather, LogWriter, Position, StorageError, WriterStatistics};
 
 use crate::seams::Wakes;
 
@@ -141,6 +141,12 @@ impl<D: Disk> SimWriter<D> {
                 return Ok(());
             }
         }
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub fn statistics(&self) -> WriterStatistics {
+        self.writer.statistics()
     }
 
     /// Ends the log with the mark of a clean stop.

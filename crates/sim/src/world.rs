@@ -10,8 +10,8 @@ use leveret_engine::boot::{BootError, boot, is_first_start};
 use leveret_engine::broker::{Cold, Settings};
 use leveret_engine::{Broker, Log, Registry};
 use leveret_storage::{
-    CrashKeeps, DataDir, DefinitionStore, Disk, LogWriter, MemoryDisk, StorageError, StorageOptions,
-    open_store,
+    CheckpointDone, CrashKeeps, DataDir, DefinitionStore, Disk, LogWriter, MemoryDisk, StorageError,
+    StorageOptions, WriterStatistics, open_spill,
 };
 
 use crate::chance::Chance;
@@ -27,6 +27,10 @@ const ROOT: &str = "/data";
 
 /// The smallest slots that the log runs in, so that a short life uses many.
 const SLOT_BYTES: u64 = 64 * 1024;
+
+/// What the log may hold above its cut before a checkpoint is due: little, so that a short life makes many.
+const TAIL_MESSAGES: u64 = 150;
+const TAIL_RECORDS: u64 = 400;
 
 /// What a life needs of the one before.
 #[derive(Clone, Debug)]
@@ -74,7 +78,6 @@ pub struct World {
     spill_writer: SimWriter<MemoryDisk>,
     definitions: DefinitionStore<MemoryDisk>,
     _dir: DataDir<MemoryDisk>,
-    _spill_dir: DataDir<MemoryDisk>,
 }
 
 /// Why a life did not begin.
@@ -106,7 +109,12 @@ impl World {
     /// # Errors
     /// [`StartError`].
     pub fn start(machine: Machine, hot_window_bytes: u64) -> Result<Self, StartError> {
-        let options = StorageOptions { slot_bytes: Some(SLOT_BYTES), ..StorageOptions::default() };
+        let options = StorageOptions {
+            slot_bytes: Some(SLOT_BYTES),
+            tail_messages: Some(TAIL_MESSAGES),
+            tail_records: Some(TAIL_RECORDS),
+            ..StorageOptions::default()
+        };
         let dir = DataDir::open(machine.disk.clone(), Path::new(ROOT), options)?;
         let mut checkpoint = machine.checkpoint.clone();
         let (booted, recovered) = boot::<Plain, MemoryDisk>(&dir, Some(&mut checkpoint), Access::new([]))?;
@@ -120,10 +128,8 @@ impl World {
             recovered.definitions_source,
         )?;
         let log = SimLog::new(&writer);
-        let spill_dir = DataDir::open(MemoryDisk::new(1), Path::new("/spill"), options)?;
-        let spilled = open_store(&spill_dir, None)?;
-        let spill_writer = LogWriter::open(&spill_dir, spilled.tail)?;
-        let store = SimStore::new(recovered.store, spilled.store);
+        let (spill_store, spill_writer) = open_spill(&dir)?;
+        let store = SimStore::new(recovered.store, spill_store);
         let cold = Cold { spill: SimLog::new(&spill_writer), store };
         let settings = Settings { hot_window_bytes, ..Settings::default() };
         let random = AtomicU64::new(0);
@@ -139,8 +145,11 @@ impl World {
             definitions,
             _dir: dir,
             spill_writer: SimWriter::new(spill_writer),
-            _spill_dir: spill_dir,
         };
+        if world.broker.store.log().checkpoint_is_due() {
+            // A crash loop takes no further slots.
+            world.checkpoint()?;
+        }
         if first_start {
             world.create_defaults()?;
         }
@@ -225,6 +234,37 @@ impl World {
         self.writer.sync(&self.broker.log)
     }
 
+    /// Whether so much lies above the cut that the log's writer must wait for a checkpoint.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.broker.store.log().checkpoint_is_overdue()
+    }
+
+    /// Makes a checkpoint. The definitions and the log's writer go on while it is under way.
+    ///
+    /// # Errors
+    /// The store's or a writer's.
+    pub fn checkpoint(&mut self) -> Result<CheckpointDone, StorageError> {
+        let Self { broker, definitions, writer, .. } = self;
+        broker.store.log().checkpoint(&mut |position| {
+            writer.sync(&broker.log)?;
+            for record in broker.take_definition_records(broker.log.synced()) {
+                definitions.apply(record.position, record.revision, &record.changes)?;
+            }
+            assert!(
+                definitions.definitions().position >= position,
+                "the definitions' feed has what is synced"
+            );
+            definitions.export()
+        })
+    }
+
+    /// What the log's writer did so far.
+    #[must_use]
+    pub fn log_statistics(&self) -> WriterStatistics {
+        self.writer.statistics()
+    }
+
     /// The spill's writer takes, writes and tells.
     ///
     /// # Errors
@@ -300,6 +340,7 @@ impl World {
         for record in self.broker.take_definition_records(self.broker.log.synced()) {
             self.definitions.apply(record.position, record.revision, &record.changes)?;
         }
+        self.checkpoint()?;
         self.definitions.close()?;
         self.writer.stop(&self.broker.log)?;
         Ok(Machine { disk: self.machine.disk.crash(CrashKeeps::Nothing), ..self.machine })

@@ -35,6 +35,7 @@ impl Table {
         let keeps = self.keeps();
         life.clients.into_iter().for_each(crate::client::Client::lose);
         self.coverage.note("crash");
+        self.coverage.add("blob", life.world.log_statistics().blobs);
         life.world.crash(keeps)
     }
 

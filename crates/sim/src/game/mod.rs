@@ -206,6 +206,21 @@ impl Table {
         Err(Violation::new("clients are sent something without an end".to_owned()).into())
     }
 
+    /// A checkpoint, where one is due, and sometimes where none is.
+    fn checkpoint(&mut self, life: &mut Life) -> Result<(), Stop> {
+        if !life.world.broker.store.log().checkpoint_is_due() && !self.schedule.one_in(6) {
+            return Ok(());
+        }
+        let mut freed = 0;
+        self.disk(life, |world| {
+            freed = world.checkpoint()?.slots;
+            Ok(())
+        })?;
+        self.coverage.note("checkpoint");
+        self.coverage.add("slot freed", freed);
+        Ok(())
+    }
+
     fn reads(&mut self, life: &Life) -> Result<(), Violation> {
         for _ in 0..self.schedule.between(1, 4) {
             match life.world.read(&mut self.schedule) {
@@ -234,6 +249,7 @@ impl Table {
             Definitions,
             Spill,
             Read,
+            Checkpoint,
             Look,
         }
         let actors = [
@@ -247,6 +263,7 @@ impl Table {
             (2, Actor::Definitions),
             (4, Actor::Spill),
             (16, Actor::Read),
+            (3, Actor::Checkpoint),
             (1, Actor::Look),
         ];
         match self.schedule.weighted(&actors).unwrap_or(Actor::Client) {
@@ -256,7 +273,9 @@ impl Table {
                 self.client_reads(life, usize::try_from(at).unwrap_or(0))?;
             }
             Actor::Take => life.world.take(),
+            Actor::Write if life.world.is_held() => self.checkpoint(life)?,
             Actor::Write => self.disk(life, World::write)?,
+            Actor::Checkpoint => self.checkpoint(life)?,
             Actor::Publish => life.world.publish(),
             Actor::Tend => self.disk(life, World::tend)?,
             Actor::Clock => self.clock_moves(life),
