@@ -9,10 +9,12 @@ mod sled;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::data_dir::DataDir;
 use crate::disk::Disk;
 use crate::error::StorageError;
+use crate::log::pool::SlotPool;
 use crate::record::Position;
 
 pub use self::sled::SledCheckpoint;
@@ -104,6 +106,7 @@ pub trait DefinitionCheckpoint: Send {
 /// for the disk, and is fed in log order with what is already durable in the log.
 pub struct DefinitionStore<D: Disk> {
     disk: D,
+    slots: Arc<SlotPool<D>>,
     export_path: PathBuf,
     log: [u8; 16],
     checkpoint: Option<Box<dyn DefinitionCheckpoint>>,
@@ -139,6 +142,7 @@ impl<D: Disk> DefinitionStore<D> {
         }
         let mut store = Self {
             disk: dir.disk().clone(),
+            slots: Arc::clone(dir.pool()),
             export_path: dir.export_path(),
             log: dir.log_id(),
             checkpoint,
@@ -164,6 +168,7 @@ impl<D: Disk> DefinitionStore<D> {
     ) -> Result<(), StorageError> {
         assert!(position > self.state.position, "definitions go to the checkpoint in log order");
         self.state.apply(position, revision, changes);
+        self.slots.sync_written()?;
         match &mut self.checkpoint {
             Some(checkpoint) => checkpoint.apply(position, revision, changes),
             None => Ok(()),
@@ -202,6 +207,8 @@ impl<D: Disk> DefinitionStore<D> {
         let Some(checkpoint) = self.checkpoint.as_mut().filter(|_| !together.is_empty()) else {
             return Ok(());
         };
+        // What is beside the log must not be ahead of it after a power cut; a log that syncs each batch has done this.
+        self.slots.sync_written()?;
         let owned = |(key, value): (&[u8], Option<&[u8]>)| (key.to_vec(), value.map(<[u8]>::to_vec));
         let changes: Vec<Change> = together.into_iter().map(owned).collect();
         checkpoint.apply(self.state.position, self.state.revision, &changes)
@@ -244,6 +251,7 @@ impl<D: Disk> DefinitionStore<D> {
         if self.exported == Some(self.state.position) {
             return Ok(());
         }
+        self.slots.sync_written()?;
         export::write(&self.disk, &self.export_path, &self.log, &self.state)?;
         self.exported = Some(self.state.position);
         Ok(())
