@@ -27,8 +27,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   ci                       format, clippy, tidy, then test; changes no tracked file
   test [NAME...]           the commit tier: every crate's tests, then the quick client suites
                            (NAME: workspace, or a client as under interop)
-  sim --seeds N [--from S] [--operations N] [--watch MESSAGE]
-                           simulated lives of the broker from seeds, on all cores; a violation prints its seed
+  sim --seeds N [--from S] [--operations N] [--watch MESSAGE] [--plant NAME|all]
+                           simulated lives of the broker from seeds, on all cores; a violation prints its seed;
+                           with a planted fault there must be one
   nightly [STEP...]        the long programmes (properties, fuzz, fuzz-check,
                            sim, crash, powercut, rot, backlog, suites, ctl-cost, image, doc, deny, bench)
   interop [CLIENT...] [--url AMQP_URL]

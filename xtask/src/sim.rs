@@ -3,8 +3,11 @@
 use crate::Failure;
 use crate::process::{self, cargo, target_dir};
 
-/// Build and play.
+/// Build and play. Only a build that is to plant faults has any.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    let mut command = cargo(&["run", "--quiet", "--package", "leveret-sim", "--"]);
-    process::run(command.args(args).env("CARGO_TARGET_DIR", target_dir()?))
+    let mut command = cargo(&["run", "--quiet", "--package", "leveret-sim"]);
+    if args.iter().any(|arg| arg == "--plant") {
+        command.arg("--features=planted");
+    }
+    process::run(command.arg("--").args(args).env("CARGO_TARGET_DIR", target_dir()?))
 }

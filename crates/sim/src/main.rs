@@ -1,30 +1,48 @@
-//! `leveret-sim --seeds N [--from S] [--operations N] [--watch MESSAGE]`: plays seeds on all cores; a violation prints its seed.
+//! `leveret-sim --seeds N [--from S] [--operations N] [--watch MESSAGE] [--plant NAME|all]`: plays seeds on all cores; a
+//! violation prints its seed. With a planted fault it is the other way round: there must be one.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks on its terminal")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use leveret_sim::{Coverage, Game, run};
 
-const USAGE: &str = "usage: leveret-sim --seeds N [--from S] [--operations N] [--watch MESSAGE]";
+const USAGE: &str =
+    "usage: leveret-sim --seeds N [--from S] [--operations N] [--watch MESSAGE] [--plant NAME|all]";
+
+/// From so many seeds on, everything that a simulation is for must have happened.
+const ENOUGH_SEEDS: u64 = 100;
 
 /// What was asked for.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Ask {
     seeds: u64,
     from: u64,
     operations: u64,
     watched: Option<u64>,
+    plant: Option<String>,
+}
+
+/// What seeds came to.
+#[derive(Default)]
+struct Played {
+    coverage: Coverage,
+    failed: Vec<(u64, String)>,
 }
 
 impl Ask {
     fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
-        let mut ask = Self { seeds: 1, from: 1, operations: 1_000, watched: None };
+        let mut ask = Self { seeds: 1, from: 1, operations: 1_000, watched: None, plant: None };
         while let Some(name) = args.next() {
-            let number = args.next()?.replace('_', "").parse().ok()?;
+            let value = args.next()?;
+            if name == "--plant" {
+                ask.plant = Some(value);
+                continue;
+            }
+            let number = value.replace('_', "").parse().ok()?;
             match name.as_str() {
                 "--seeds" => ask.seeds = number,
                 "--from" => ask.from = number,
@@ -37,8 +55,7 @@ impl Ask {
     }
 
     fn game(&self, seed: u64) -> Game {
-        let (operations, watched) = (self.operations, self.watched);
-        Game { operations, watched, ..Game::new(seed) }
+        Game { operations: self.operations, watched: self.watched, ..Game::new(seed) }
     }
 }
 
@@ -47,47 +64,99 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let next = AtomicU64::new(ask.from);
-    let total: Mutex<(Coverage, Vec<u64>)> = Mutex::default();
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= ask.from.saturating_add(ask.seeds) {
-                        break;
-                    }
-                    let played = play(ask.game(seed));
-                    let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
-                    match played {
-                        Ok(coverage) => total.0.merge(&coverage),
-                        Err(what) => {
-                            println!("seed {seed}: {what}");
-                            total.1.push(seed);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let (coverage, mut failed) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    failed.sort_unstable();
+    match &ask.plant {
+        Some(name) => planted(&ask, name),
+        None => whole(&ask),
+    }
+}
+
+/// No seed may break a promise.
+fn whole(ask: &Ask) -> ExitCode {
+    let Played { coverage, mut failed } = play_all(ask, false);
+    failed.sort();
     println!("{} seeds from {}: {} with a violation; {coverage}", ask.seeds, ask.from, failed.len());
-    if let Some(seed) = failed.first() {
+    if let Some((seed, _)) = failed.first() {
         println!("again: cargo xtask sim --seeds 1 --from {seed}");
         return ExitCode::FAILURE;
     }
     let missing = coverage.missing();
-    if ask.seeds >= 100 && !missing.is_empty() {
+    if ask.seeds >= ENOUGH_SEEDS && !missing.is_empty() {
         println!("never happened: {}", missing.join(", "));
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }
 
+/// Each fault must be found.
+#[cfg(feature = "planted")]
+fn planted(ask: &Ask, name: &str) -> ExitCode {
+    use leveret_storage::planted::{Plant, plant};
+
+    let plants: Vec<_> = Plant::ALL.iter().filter(|(known, _)| name == "all" || name == *known).collect();
+    let mut missed = plants.is_empty();
+    for (name, fault) in plants {
+        plant(Some(*fault));
+        let played = play_all(ask, true);
+        plant(None);
+        match played.failed.first() {
+            Some((seed, what)) => println!("{name}: found by seed {seed}: {}", first_words(what)),
+            None => {
+                println!("{name}: NOT FOUND by {} seeds from {}", ask.seeds, ask.from);
+                missed = true;
+            }
+        }
+    }
+    if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+#[cfg(not(feature = "planted"))]
+fn planted(_: &Ask, name: &str) -> ExitCode {
+    eprintln!("this build plants nothing, {name} neither: cargo xtask sim --plant {name}");
+    ExitCode::from(2)
+}
+
+/// A violation without the details of its message.
+#[cfg(feature = "planted")]
+fn first_words(what: &str) -> String {
+    what.chars().take(160).collect()
+}
+
+fn play_all(ask: &Ask, until_found: bool) -> Played {
+    let next = AtomicU64::new(ask.from);
+    let is_found = AtomicBool::new(false);
+    let total: Mutex<Played> = Mutex::default();
+    let play_some = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let is_over = seed >= ask.from.saturating_add(ask.seeds);
+            if is_over || (until_found && is_found.load(Ordering::Relaxed)) {
+                return;
+            }
+            let played = play(&ask.game(seed));
+            let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+            match played {
+                Ok(coverage) => total.coverage.merge(&coverage),
+                Err(what) => {
+                    is_found.store(true, Ordering::Relaxed);
+                    if !until_found {
+                        println!("seed {seed}: {what}");
+                    }
+                    total.failed.push((seed, what));
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(play_some);
+        }
+    });
+    total.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A panic of what is simulated is a violation like any other.
-fn play(game: Game) -> Result<Coverage, String> {
-    match catch_unwind(AssertUnwindSafe(|| run(&game))) {
+fn play(game: &Game) -> Result<Coverage, String> {
+    match catch_unwind(AssertUnwindSafe(|| run(game))) {
         Ok(played) => played.map_err(|violation| violation.to_string()),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -10,8 +10,8 @@ use leveret_engine::boot::{BootError, boot, is_first_start};
 use leveret_engine::broker::{Cold, Settings};
 use leveret_engine::{Broker, Log, Registry};
 use leveret_storage::{
-    CheckpointDone, CrashKeeps, DataDir, DefinitionStore, Disk, LogWriter, MemoryDisk, StorageError,
-    StorageOptions, WriterStatistics, open_spill,
+    CheckpointDone, CrashKeeps, DataDir, DefinitionStore, Disk, Durability, LogWriter, MemoryDisk,
+    StorageError, StorageOptions, WriterStatistics, open_spill,
 };
 
 use crate::chance::Chance;
@@ -65,6 +65,15 @@ impl Machine {
     }
 }
 
+/// What an operator sets.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Bytes of messages that may be in memory.
+    pub hot_window_bytes: u64,
+    /// What a confirm waits for.
+    pub durability: Durability,
+}
+
 /// A running broker.
 pub struct World {
     /// The broker.
@@ -108,11 +117,12 @@ impl World {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(machine: Machine, hot_window_bytes: u64) -> Result<Self, StartError> {
+    pub fn start(machine: Machine, terms: Terms) -> Result<Self, StartError> {
         let options = StorageOptions {
             slot_bytes: Some(SLOT_BYTES),
             tail_messages: Some(TAIL_MESSAGES),
             tail_records: Some(TAIL_RECORDS),
+            durability: terms.durability,
             ..StorageOptions::default()
         };
         let dir = DataDir::open(machine.disk.clone(), Path::new(ROOT), options)?;
@@ -131,7 +141,7 @@ impl World {
         let (spill_store, spill_writer) = open_spill(&dir)?;
         let store = SimStore::new(recovered.store, spill_store);
         let cold = Cold { spill: SimLog::new(&spill_writer), store };
-        let settings = Settings { hot_window_bytes, ..Settings::default() };
+        let settings = Settings { hot_window_bytes: terms.hot_window_bytes, ..Settings::default() };
         let random = AtomicU64::new(0);
         let entropy = move || u128::from(random.fetch_add(1, Ordering::Relaxed)).to_le_bytes();
         let clock = machine.clock.as_engine();
@@ -257,6 +267,14 @@ impl World {
             );
             definitions.export()
         })
+    }
+
+    /// A step of merging, compacting and freeing; true if more is to be done.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn tidy(&mut self) -> Result<bool, StorageError> {
+        self.broker.store.log().tidy()
     }
 
     /// What the log's writer did so far.

@@ -47,6 +47,7 @@ mod inspect;
 mod log;
 #[allow(dead_code, reason = "the merging of runs that uses the rest is being built")]
 mod manifest;
+pub mod planted;
 #[allow(dead_code, reason = "the merging of runs that uses the rest is being built")]
 mod ranges;
 mod record;

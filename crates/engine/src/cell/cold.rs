@@ -5,6 +5,7 @@ use leveret_core::ids::QueueSeq;
 use leveret_core::limits::SMALL_BODY_BYTES;
 use leveret_core::message::{Body, Message, SharedBody};
 use leveret_core::queue::{Consumer, ConsumerKey, Keep, SeqRanges, Want};
+use leveret_storage::planted::{Plant, is_planted};
 use leveret_storage::{GroupId, MessageFlags, Position, RecoveredMessage, SettleReason};
 
 use super::{ConsumerHandle, QueueCell};
@@ -232,6 +233,9 @@ impl<S: Seams> QueueCell<S> {
         }
         self.beyond.is_exposing = true;
         self.beyond.marked_seen = true;
+        if is_planted(Plant::EarlyDelivery) {
+            self.contents.end_exposure();
+        }
         Some(around.log.append(|gather| gather.expose(self.id.0, ranges.as_slice())))
     }
 

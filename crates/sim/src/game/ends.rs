@@ -3,7 +3,7 @@
 use leveret_core::BrokerError;
 use leveret_engine::Registry;
 use leveret_protocol::constants::reply_code;
-use leveret_storage::CrashKeeps;
+use leveret_storage::{CrashKeeps, Durability};
 
 use super::{Life, Table};
 use crate::Violation;
@@ -43,13 +43,21 @@ impl Table {
         match self.fate.below(5) {
             0 => CrashKeeps::Everything,
             1 => {
-                self.coverage.note("power cut");
+                self.power_cut();
                 CrashKeeps::Nothing
             }
             _ => {
-                self.coverage.note("power cut");
+                self.power_cut();
                 CrashKeeps::Some(self.fate.any())
             }
+        }
+    }
+
+    /// Without syncs, what was promised holds while the machine lives.
+    fn power_cut(&mut self) {
+        self.coverage.note("power cut");
+        if self.durability == Durability::Os {
+            self.ledger.machine_lost_power();
         }
     }
 
@@ -88,10 +96,12 @@ impl Table {
         while self.fate.one_in(3) {
             machine = self.cut_recovery(machine)?;
         }
+        let bytes = self.hot_window();
+        let terms = self.terms(bytes);
         let copy = machine.copy();
         let recovery = self.look(copy)?;
         self.ledger.recovered(&recovery)?;
-        let world = World::start(machine, self.hot_window()).map_err(|error| refused(&error))?;
+        let world = World::start(machine, terms).map_err(|error| refused(&error))?;
         if world.recovered_end != recovery.end {
             return Err(Violation::new(format!(
                 "two recoveries of one disk end at {} and at {}",
@@ -122,7 +132,7 @@ impl Table {
     /// The power goes during recovery, or just after it.
     fn cut_recovery(&mut self, machine: Machine) -> Result<Machine, Violation> {
         machine.disk.power_off(self.fate.below(16));
-        match World::start(machine.clone(), u64::MAX) {
+        match World::start(machine.clone(), self.terms(u64::MAX)) {
             Ok(world) => drop(world),
             Err(error) if error.is_of_disk() => self.coverage.note("recovery cut"),
             Err(error) => return Err(refused(&error)),

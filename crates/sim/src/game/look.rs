@@ -13,7 +13,7 @@ use crate::world::{Machine, World};
 impl Table {
     /// Starts a broker on a copy of the disk, and takes every message out of every queue.
     pub(super) fn look(&mut self, copy: Machine) -> Result<Recovery, Violation> {
-        let mut world = World::start(copy, u64::MAX).map_err(|error| refused(&error))?;
+        let mut world = World::start(copy, self.terms(u64::MAX)).map_err(|error| refused(&error))?;
         let mut recovery = Recovery {
             end: world.recovered_end,
             clean: world.clean_stop,

@@ -4,7 +4,7 @@ mod ends;
 mod look;
 mod moves;
 
-use leveret_storage::StorageError;
+use leveret_storage::{Durability, StorageError};
 
 use crate::Violation;
 use crate::chance::Chance;
@@ -14,7 +14,7 @@ use crate::coverage::Coverage;
 use crate::ledger::{Ledger, ReadBy, When};
 use crate::topology::queues;
 use crate::wire::Event;
-use crate::world::{Machine, World};
+use crate::world::{Machine, Terms, World};
 
 /// Clients that work at the same time.
 const CLIENTS: usize = 4;
@@ -81,6 +81,8 @@ struct Table {
     last_transaction: u64,
     /// The broker is being stopped: it closes connections.
     is_stopping: bool,
+    /// What confirms wait for in this game.
+    durability: Durability,
 }
 
 /// What is there during a life.
@@ -93,7 +95,10 @@ struct Life {
 
 impl Table {
     fn new(game: &Game) -> Self {
+        let is_os = Chance::new(game.seed, "durability").one_in(6);
+        let durability = if is_os { Durability::Os } else { Durability::Fsync };
         Self {
+            durability,
             workload: Chance::new(game.seed, "workload"),
             schedule: Chance::new(game.seed, "schedule"),
             fate: Chance::new(game.seed, "fate"),
@@ -109,7 +114,7 @@ impl Table {
 
     fn play(&mut self, game: &Game) -> Result<(), Violation> {
         let mut machine = Machine::new(game.seed);
-        let world = World::start(machine.clone(), u64::MAX)
+        let world = World::start(machine.clone(), self.terms(u64::MAX))
             .map_err(|error| Violation::new(format!("the first start: {error}")))?;
         let mut world = Some(world);
         for end in 0.. {
@@ -137,6 +142,11 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// What the operator sets.
+    fn terms(&self, hot_window_bytes: u64) -> Terms {
+        Terms { hot_window_bytes, durability: self.durability }
     }
 
     /// A life until so many operations were done in all.
@@ -221,6 +231,17 @@ impl Table {
         Ok(())
     }
 
+    /// A step of merging, compacting and freeing.
+    fn tidy(&mut self, life: &mut Life) -> Result<(), Stop> {
+        let mut more = false;
+        self.disk(life, |world| {
+            more = world.tidy()?;
+            Ok(())
+        })?;
+        self.coverage.add("tidy", more.into());
+        Ok(())
+    }
+
     fn reads(&mut self, life: &Life) -> Result<(), Violation> {
         for _ in 0..self.schedule.between(1, 4) {
             match life.world.read(&mut self.schedule) {
@@ -250,6 +271,7 @@ impl Table {
             Spill,
             Read,
             Checkpoint,
+            Tidy,
             Look,
         }
         let actors = [
@@ -264,6 +286,7 @@ impl Table {
             (4, Actor::Spill),
             (16, Actor::Read),
             (3, Actor::Checkpoint),
+            (6, Actor::Tidy),
             (1, Actor::Look),
         ];
         match self.schedule.weighted(&actors).unwrap_or(Actor::Client) {
@@ -276,6 +299,7 @@ impl Table {
             Actor::Write if life.world.is_held() => self.checkpoint(life)?,
             Actor::Write => self.disk(life, World::write)?,
             Actor::Checkpoint => self.checkpoint(life)?,
+            Actor::Tidy => self.tidy(life)?,
             Actor::Publish => life.world.publish(),
             Actor::Tend => self.disk(life, World::tend)?,
             Actor::Clock => self.clock_moves(life),
@@ -285,7 +309,9 @@ impl Table {
             Actor::Look => {
                 self.quiesce(life)?;
                 self.check_counts(life)?;
-                self.ledger.prune(life.world.synced());
+                if self.durability == Durability::Fsync {
+                    self.ledger.prune(life.world.synced());
+                }
             }
         }
         Ok(())

@@ -142,6 +142,18 @@ impl Ledger {
         self.promised = self.promised.max(position);
     }
 
+    /// The power went, and nothing had been synced for those who were promised something.
+    pub fn machine_lost_power(&mut self) {
+        self.promised = 0;
+        for token in self.tokens.values_mut() {
+            for stage in &mut token.stages {
+                // Its Expose may be lost as well.
+                stage.maybe_sent |= stage.sent;
+                stage.sent = false;
+            }
+        }
+    }
+
     /// A client was sent the confirm of a message.
     pub fn confirmed(&mut self, message: u64) {
         if let Some(position) = self.unconfirmed.remove(&message) {

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use crate::format::{BATCH_HEADER, EPOCH_START, Fields, PayloadPlace, Place, Ranges, Record, Records};
 use crate::log::sink::DurableBatch;
 use crate::log::walk::WalkAt;
+use crate::planted::{Plant, is_planted};
 use crate::record::SettleReason;
 use crate::run::BodyAt;
 
@@ -259,7 +260,9 @@ impl Index {
             Fields::Settle { queue, reason, ranges }
                 if group == 0 && reason != SettleReason::QueueDeleted as u8 =>
             {
-                ranges.iter().for_each(|(first, last)| self.settle(queue, first, last));
+                if !(is_planted(Plant::DroppedSettlement) && position.is_multiple_of(16)) {
+                    ranges.iter().for_each(|(first, last)| self.settle(queue, first, last));
+                }
             }
             fields => {
                 let Some(later) = Later::new(position, &fields) else { return Ok(()) };

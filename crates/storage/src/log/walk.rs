@@ -17,6 +17,7 @@ use crate::format::{
 };
 use crate::log::blob;
 use crate::log::slots::{FoundSlots, Slot};
+use crate::planted::{Plant, is_planted};
 
 /// How much is read at once when looking for later batches.
 const SCAN_BYTES: u64 = 1 << 20;
@@ -229,6 +230,9 @@ impl<'d, D: Disk> Walk<'d, D> {
         // A slot is used only once its header is durable: one without holds no batch, or is damaged.
         for slot in &self.found.headless {
             bytes += self.scan(slot, 0)?;
+        }
+        if bytes > 0 && is_planted(Plant::TornIsCorrupt) {
+            return Err(self.corrupt(self.at.end, "bytes behind the end of the log".to_owned()));
         }
         Ok(TornTail { bytes })
     }

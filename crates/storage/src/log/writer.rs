@@ -20,6 +20,7 @@ use crate::log::gather::{Chunk, Gather};
 use crate::log::pool::{Purpose, SlotPool};
 use crate::log::sink::{BatchSink, DurableBatch, NoSink};
 use crate::log::slots::Slot;
+use crate::planted::{Plant, is_planted};
 use crate::record::Position;
 use crate::recovery::LogTail;
 
@@ -173,8 +174,13 @@ impl<D: Disk> LogWriter<D> {
             mode,
             disk,
         };
+        if is_planted(Plant::SecondCrash) {
+            writer.give_up(&tail)?;
+        }
         writer.repeat(&tail)?;
-        writer.give_up(&tail)?;
+        if !is_planted(Plant::SecondCrash) {
+            writer.give_up(&tail)?;
+        }
         Ok(writer)
     }
 
@@ -389,7 +395,8 @@ impl<D: Disk> LogWriter<D> {
         disk.write_vectored_at(&active.file, *offset, &mut parts)
             .map_err(StorageError::io(&active.path, "write"))?;
         // An epoch's first batch is synced in every mode that outlives the process: the old tail goes next.
-        if self.mode == Mode::Fsync || (self.mode == Mode::Os && is_copy) {
+        let syncs = self.mode == Mode::Fsync || (self.mode == Mode::Os && is_copy);
+        if syncs && !is_planted(Plant::EarlyConfirm) {
             disk.sync_data(&active.file).map_err(StorageError::io(&active.path, "sync"))?;
         } else {
             active.is_unsynced.store(true, Ordering::Release);

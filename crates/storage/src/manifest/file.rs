@@ -10,6 +10,7 @@ use crate::format::manifest::{
     FRAME_HEAD, FrameHead, manifest_number, manifest_path, put_delta, put_state, take_delta,
 };
 use crate::format::{BLOCK, FORMAT_VERSION, LogId};
+use crate::planted::{Plant, is_planted};
 
 /// Room kept allocated behind the last delta, so that a full disk does not stop the next one.
 const RESERVE: u64 = 256 << 10;
@@ -131,7 +132,9 @@ impl<D: Disk> Manifest<D> {
         self.allocate(end)?;
         self.is_poisoned = true;
         self.disk.write_at(&self.file, self.end, &bytes).map_err(StorageError::io(&self.path, "write"))?;
-        self.disk.sync_data(&self.file).map_err(StorageError::io(&self.path, "sync"))?;
+        if !is_planted(Plant::EarlyReuse) {
+            self.disk.sync_data(&self.file).map_err(StorageError::io(&self.path, "sync"))?;
+        }
         self.is_poisoned = false;
         self.end = end;
         self.delta += 1;

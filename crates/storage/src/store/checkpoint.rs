@@ -17,7 +17,9 @@ use crate::error::StorageError;
 use crate::format::blob_path;
 use crate::index::{Capture, CapturedQueue, Lines, TailMessage};
 use crate::manifest::{Cut, Delta, Manifest, ManifestState, QueueNote, RunNote};
-use crate::record::Position;
+use crate::planted::{Plant, is_planted};
+use crate::ranges::RangeSet;
+use crate::record::{MessageFlags, Position};
 use crate::run::{BodyAt, Run, RunEntry, RunKey, RunWriter};
 use crate::store::accounting::{Usage, account};
 use crate::store::maintenance::Maintenance;
@@ -218,7 +220,7 @@ impl<D: Disk> Inner<D> {
         view: &Arc<View<D>>,
         mut change: Change<D>,
     ) -> Result<CheckpointDone, StorageError> {
-        if self.is_durable {
+        if self.is_durable && !is_planted(Plant::EarlyManifest) {
             // Does nothing where each batch was synced.
             self.slots.sync_written()?;
         }
@@ -328,7 +330,11 @@ fn note(captured: &CapturedQueue, lines: &BTreeMap<u64, Lines>) -> QueueNote {
         last_seq: captured.last_seq,
         known: resident.end,
         settled: resident.settled.clone(),
-        exposed: resident.exposed.clone(),
+        exposed: if is_planted(Plant::ForgottenSeen) {
+            RangeSet::default()
+        } else {
+            resident.exposed.clone()
+        },
         unexposed: resident.unexposed.clone(),
         counts: resident.counts.clone(),
         lines,
@@ -339,7 +345,11 @@ fn run_entry(queue: u64, message: &TailMessage) -> RunEntry {
     RunEntry {
         key: RunKey { queue, order_key: message.order_key, seq: message.seq },
         at: message.at(),
-        flags: message.flags,
+        flags: if is_planted(Plant::ForgottenSeen) {
+            message.flags.without(MessageFlags::SEEN)
+        } else {
+            message.flags
+        },
         deadline_ms: message.deadline_ms,
         delivery_count: message.delivery_count,
         shared: 1,
