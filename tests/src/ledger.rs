@@ -131,8 +131,8 @@ struct Published {
 /// What one queue delivered.
 #[derive(Debug)]
 struct Delivered {
-    /// For each publisher and number: the life in which it last came, plus one; 0 before.
-    seen: Vec<Vec<u32>>,
+    /// For each publisher and number: how it last came.
+    seen: Vec<Vec<Option<Seen>>>,
     /// For each publisher and number: the life in which its settlement was answered for, plus one; 0 before.
     settled: Vec<Vec<u32>>,
     /// Flagged first deliveries that only a clean stop before them explains, by their life.
@@ -142,6 +142,14 @@ struct Delivered {
     given_on: BTreeMap<u32, (u64, String)>,
     deliveries: u64,
     repeats: u64,
+}
+
+/// A delivery that is in the book.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    life: u32,
+    consumer: u16,
+    redelivered: bool,
 }
 
 /// One place where deliveries are read.
@@ -263,16 +271,18 @@ impl Ledger {
         }
     }
 
-    /// Marks a message as seen; says in which life it last came, and in which it had been settled.
-    fn note(&self, queue: usize, delivery: &Delivery) -> (Option<u32>, Option<u32>) {
-        let Delivery { id, life, .. } = delivery;
+    /// Marks a message as seen; says how it last came, and in which life it had been settled.
+    fn note(&self, queue: usize, delivery: &Delivery) -> (Option<Seen>, Option<u32>) {
+        let Delivery { id, consumer, life, redelivered, .. } = *delivery;
         let mut book = lock(&self.queues[queue]);
         book.deliveries += 1;
-        let before = std::mem::replace(slot(&mut book.seen[id.publisher], id.number), life + 1);
-        book.repeats += u64::from(before != 0);
+        let consumer = u16::try_from(consumer).expect("few consumers");
+        let now = Seen { life, consumer, redelivered };
+        let before = slot(&mut book.seen[id.publisher], id.number).replace(now);
+        book.repeats += u64::from(before.is_some());
         // It is there again, so what comes next is judged anew.
         let settled = std::mem::take(slot(&mut book.settled[id.publisher], id.number));
-        (before.checked_sub(1), settled.checked_sub(1))
+        (before, settled.checked_sub(1))
     }
 
     /// How each life from `first` to before `last` ended.
@@ -281,7 +291,7 @@ impl Ledger {
         ends.get(first as usize..last as usize).unwrap_or_default().to_vec()
     }
 
-    fn check_flag(&self, place: &Consumer, delivery: &Delivery, before: Option<u32>, sent_in: u32) {
+    fn check_flag(&self, place: &Consumer, delivery: &Delivery, before: Option<Seen>, sent_in: u32) {
         let (queue, text) = (place.queue, delivery.id.to_text());
         let wrong = |what: &str| {
             let words = || {
@@ -290,8 +300,23 @@ impl Ledger {
             self.broken(|report| &mut report.wrong_flags, words);
         };
         match before {
-            Some(before) if !delivery.redelivered => {
-                return wrong(&format!("came again without the flag, after life {before}"));
+            // It went to this consumer first, who had it in the socket when the other one read what was given on.
+            Some(before)
+                if !delivery.redelivered
+                    && before.redelivered
+                    && before.life == delivery.life
+                    && usize::from(before.consumer) != delivery.consumer =>
+            {
+                let words = || format!("queue {queue}: {text} was given on in life {}", delivery.life);
+                let mut book = lock(&self.queues[queue]);
+                book.given_on.entry(delivery.life).or_insert_with(|| (0, words()));
+                return;
+            }
+            Some(Seen { life, consumer, .. }) if !delivery.redelivered => {
+                let now = delivery.consumer;
+                return wrong(&format!(
+                    "came to consumer {now} without the flag, after {consumer} in life {life}"
+                ));
             }
             None if delivery.redelivered => {}
             _ => return,
@@ -369,7 +394,7 @@ impl Ledger {
                 let id = MessageId { publisher, number };
                 for queue in route(id) {
                     let delivered = lock(&self.queues[*queue]);
-                    if delivered.seen[publisher].get(number).is_none_or(|life| *life == 0) {
+                    if delivered.seen[publisher].get(number).is_none_or(Option::is_none) {
                         missing.push((*queue, id));
                     }
                 }
@@ -570,6 +595,8 @@ mod tests {
         for (end, wrong) in [(End::Stopped, 0), (End::Killed, 1)] {
             let ledger = ledger(1);
             come(&ledger, 1, 0, true);
+            // The one who had it before reads it later.
+            come(&ledger, 2, 0, false);
             ledger.next_life(end);
             assert_eq!(ledger.report(to_queue_1).wrong_flags, wrong, "{end:?}");
         }
