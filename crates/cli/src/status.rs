@@ -18,6 +18,7 @@ pub(crate) fn status_text(status: &Value, unit: &Unit) -> String {
         ("Memory", memory(status, unit)),
         ("File Descriptors", descriptors(status)),
         ("Free Disk Space", disk(status, unit)),
+        ("Storage", storage(status, unit)),
         ("Totals", totals(status)),
         ("Listeners", listener_lines(status)),
     ])
@@ -158,6 +159,33 @@ fn disk(status: &Value, unit: &Unit) -> Vec<String> {
     vec![
         format!("Low free disk space watermark: {}", unit.show(status.pointer("/disk_free_limit"))),
         format!("Free disk space: {}", unit.show(status.pointer("/disk_free"))),
+    ]
+}
+
+fn storage(status: &Value, unit: &Unit) -> Vec<String> {
+    let bytes = |name: &str| unit.show(status.pointer(&format!("/storage/{name}")));
+    let number = |name: &str| at(status, &format!("/storage/{name}"));
+    let durability = match number("durability").as_str() {
+        "os" => "os: A POWER CUT MAY LOSE CONFIRMED MESSAGES".to_owned(),
+        other => other.to_owned(),
+    };
+    vec![
+        format!("Durability: {durability}"),
+        format!(
+            "Log: {} files in use, {}, and {} to be overwritten",
+            number("slots_used"),
+            bytes("used_bytes"),
+            number("slots_free")
+        ),
+        format!(
+            "Log since the last checkpoint: {} messages, {}",
+            number("tail_messages"),
+            bytes("tail_bytes")
+        ),
+        format!("Indexes: {}, {}", number("runs"), bytes("run_bytes")),
+        format!("Memory for messages: {} of {}", bytes("hot_bytes"), bytes("hot_window_bytes")),
+        format!("Spilled: {}", bytes("spill_bytes")),
+        format!("Queues stopped by damage: {}", number("damaged_queues")),
     ]
 }
 

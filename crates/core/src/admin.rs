@@ -110,6 +110,8 @@ pub struct QueueView {
     pub messages_persistent: Option<u64>,
     /// Consumers.
     pub consumers: u64,
+    /// Why it is stopped, where one of its messages cannot be read: with file and offset.
+    pub damage: Option<String>,
     /// The tag of its exclusive consumer.
     pub exclusive_consumer_tag: Option<String>,
     /// What happened in it since the start.
@@ -469,10 +471,43 @@ pub struct NodeStatus {
     pub listeners: Vec<Listener>,
     /// The ways to log in over AMQP, each with whether it is offered.
     pub auth_mechanisms: Vec<(&'static str, bool)>,
+    /// What the messages take.
+    pub storage: StorageStatus,
     /// What ran short.
     pub alarms: Vec<Alarm>,
     /// How many there are of each.
     pub totals: ObjectTotals,
+}
+
+/// What the messages take, in memory and on the disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StorageStatus {
+    /// What a confirm waits for: `fsync` or `os`.
+    pub durability: &'static str,
+    /// Bytes of a file of the log.
+    pub slot_bytes: u64,
+    /// Files of the log that hold something.
+    pub slots_used: u64,
+    /// Files of the log ready to be overwritten.
+    pub slots_free: u64,
+    /// Bytes of the files that hold something.
+    pub used_bytes: u64,
+    /// Indexes of messages that are older than the log's tail.
+    pub runs: u64,
+    /// Bytes of those.
+    pub run_bytes: u64,
+    /// Unsettled messages in the log's tail, which is what a start reads.
+    pub tail_messages: u64,
+    /// Bytes of the log's tail.
+    pub tail_bytes: u64,
+    /// Memory that messages may take, in bytes.
+    pub hot_window_bytes: u64,
+    /// Memory that messages take, in bytes.
+    pub hot_bytes: u64,
+    /// Bytes on the disk of what may be lost with the process.
+    pub spill_bytes: u64,
+    /// Queues that are stopped because a message of theirs cannot be read.
+    pub damaged_queues: u64,
 }
 
 /// Who logged in to management.

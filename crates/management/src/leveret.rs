@@ -87,6 +87,7 @@ fn status_json(node: &NodeStatus) -> Value {
         .set("config_files", node.config_files.clone())
         .set("log_files", json!(["<stdout>"]))
         .set("active_plugins", json!([]))
+        .set("storage", storage(node))
         .set("totals", totals(node))
         .into()
 }
@@ -97,6 +98,25 @@ fn file_descriptors(node: &NodeStatus) -> Object {
         .set("total_limit", node.fd_total)
         .set("sockets_used", node.sockets_used)
         .set("sockets_limit", node.sockets_total)
+}
+
+fn storage(node: &NodeStatus) -> Value {
+    let storage = &node.storage;
+    json!({
+        "durability": storage.durability,
+        "slot_bytes": storage.slot_bytes,
+        "slots_used": storage.slots_used,
+        "slots_free": storage.slots_free,
+        "used_bytes": storage.used_bytes,
+        "runs": storage.runs,
+        "run_bytes": storage.run_bytes,
+        "tail_messages": storage.tail_messages,
+        "tail_bytes": storage.tail_bytes,
+        "hot_window_bytes": storage.hot_window_bytes,
+        "hot_bytes": storage.hot_bytes,
+        "spill_bytes": storage.spill_bytes,
+        "damaged_queues": storage.damaged_queues,
+    })
 }
 
 fn totals(node: &NodeStatus) -> Value {

@@ -50,6 +50,7 @@ fn queue(vhost: &str, name: &str, queue_type: &'static str, ready: u64) -> Queue
         message_bytes_unacknowledged: Some(5),
         messages_persistent: None,
         consumers: 1,
+        damage: None,
         exclusive_consumer_tag: None,
         stats: QueueStats { published: ready + 1, delivered: 1, ..QueueStats::default() },
     }
@@ -176,6 +177,7 @@ impl Admin for TestBroker {
                 port: 5_672,
             }],
             auth_mechanisms: vec![("PLAIN", true), ("EXTERNAL", false)],
+            storage: StorageStatus { durability: "fsync", slots_used: 3, ..StorageStatus::default() },
             alarms: self.alarms.clone(),
             totals: ObjectTotals { connections: 2, queues: 3, messages_ready: 12, ..ObjectTotals::default() },
         }

@@ -15,7 +15,7 @@ use leveret_core::admin::{
     Admin, AdminError, Alarm, AuthFailure, AuthenticatedUser, BindingView, BrokerStats, ChannelRef,
     ChannelView, ConnectionState, ConnectionView, ConnectionsOf, ConsumerView, DestinationKind,
     DiskFreeLimit, ExchangeView, Listener, ListenerCertificates, MemoryWatermark, NodeStatus, ObjectTotals,
-    Peer, QueueView, UserView, VhostView,
+    Peer, QueueView, StorageStatus, UserView, VhostView,
 };
 use leveret_core::arguments::Arguments;
 use leveret_core::definition::{BindingDefinition, BindingTarget};
@@ -23,6 +23,7 @@ use leveret_core::ids::ConnectionId;
 use leveret_engine::broker::{ChannelSummary, ConnectionDetails, ConnectionEntry};
 use leveret_engine::vhost::Vhost;
 use leveret_engine::{Broker, QueueRef, Registry, SharedRw};
+use leveret_storage::Durability;
 use tokio::sync::Notify;
 
 use crate::alarm::Alarms;
@@ -55,6 +56,31 @@ pub struct BrokerAdmin {
 type Entry = Arc<ConnectionEntry<Shell>>;
 
 impl BrokerAdmin {
+    fn storage_status(&self) -> StorageStatus {
+        let store = self.broker.store.log_store();
+        let (room, tail) = (store.room(), store.statistics());
+        let spill = self.broker.store.spill_store().room();
+        let queues = self.broker.vhosts.values().into_iter().flat_map(|vhost| vhost.queues());
+        StorageStatus {
+            durability: match self.config.durability {
+                Durability::Fsync => "fsync",
+                Durability::Os => "os",
+            },
+            slot_bytes: room.slot_bytes,
+            slots_used: room.slots_used,
+            slots_free: room.slots_free,
+            used_bytes: room.used_bytes,
+            runs: room.runs,
+            run_bytes: room.run_bytes,
+            tail_messages: tail.tail_messages,
+            tail_bytes: tail.tail_bytes,
+            hot_window_bytes: self.broker.hot.bytes(),
+            hot_bytes: self.broker.hot.used(),
+            spill_bytes: spill.used_bytes + spill.run_bytes,
+            damaged_queues: queues.filter(|queue| queue.damage().is_some()).count() as u64,
+        }
+    }
+
     fn vhosts_named(&self, name: Option<&str>) -> Vec<Arc<Vhost<Shell>>> {
         match name {
             Some(name) => self.broker.vhosts.find(name).into_iter().collect(),
@@ -90,6 +116,7 @@ impl BrokerAdmin {
             message_bytes_unacknowledged: Some(totals.unacked_bytes),
             messages_persistent: None,
             consumers,
+            damage: queue.damage().map(ToString::to_string),
             exclusive_consumer_tag: exclusive_tag,
             stats,
         })
@@ -298,6 +325,7 @@ impl Admin for BrokerAdmin {
             auth_mechanisms: Mechanism::ALL
                 .map(|mechanism| (mechanism.as_str(), self.config.sasl.mechanisms.contains(&mechanism)))
                 .to_vec(),
+            storage: self.storage_status(),
             alarms: self.alarms(),
             totals,
         }

@@ -6,8 +6,8 @@
 mod memory;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use leveret_core::admin::{Alarm, DiskFreeLimit, MemoryWatermark};
@@ -54,6 +54,9 @@ trait Gauge: Send + Sync {
     fn disk_free(&self) -> Option<u64>;
 }
 
+/// Says how many bytes on the disk are as good as free, when told whether there is little else.
+type Reusable = Box<dyn Fn(bool) -> u64 + Send + Sync>;
+
 /// The two alarms.
 pub struct Alarms {
     gauge: Box<dyn Gauge>,
@@ -63,6 +66,7 @@ pub struct Alarms {
     memory_used: AtomicU64,
     disk_free: AtomicU64,
     disk_known: AtomicBool,
+    reusable: OnceLock<Reusable>,
     changes: watch::Sender<AlarmState>,
 }
 
@@ -86,10 +90,18 @@ impl Alarms {
             memory_used: AtomicU64::new(0),
             disk_free: AtomicU64::new(0),
             disk_known: AtomicBool::new(true),
+            reusable: OnceLock::new(),
             changes: watch::Sender::new(AlarmState::default()),
         });
         alarms.measure();
         alarms
+    }
+
+    /// Counts as free, from now on, what this says: the bytes of files that are there to be overwritten. It hears at each
+    /// measurement whether free space is under twice its limit.
+    pub fn count_as_free(&self, reusable: impl Fn(bool) -> u64 + Send + Sync + 'static) {
+        // Asked once, at the start.
+        _ = self.reusable.set(Box::new(reusable));
     }
 
     /// What is on now; two loads, for the path of every publish batch.
@@ -179,8 +191,10 @@ impl Alarms {
         }
         self.disk_known.store(free.is_some(), Ordering::Relaxed);
         if let Some(free) = free {
-            self.disk_free.store(free, Ordering::Relaxed);
             let limit = self.disk_free_limit();
+            let is_short = free < limit.saturating_mul(2);
+            let free = free.saturating_add(self.reusable.get().map_or(0, |reusable| reusable(is_short)));
+            self.disk_free.store(free, Ordering::Relaxed);
             self.set(Alarm::Disk, &self.disk, free < limit, free, limit);
         }
     }

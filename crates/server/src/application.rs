@@ -83,6 +83,7 @@ impl Application {
         let https_tls = enabled("HTTP", &config.https, || TlsAcceptor::https(config))?;
         let alarms = Alarms::new(config.memory_watermark, config.disk_free_limit, config.data_dir.clone());
         let server = Server::start(config, alarms.memory_limit(), *clock)?;
+        alarms.count_as_free(server.reusable());
         let opened = owned().and_then(|()| Self::open(process, &server, &alarms));
         let Opened { admin, gate, amqp, amqps, http, https, prometheus } = match opened {
             Ok(opened) => opened,

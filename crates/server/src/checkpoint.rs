@@ -5,6 +5,7 @@
 //! transaction stands open) does not keep the log waiting: its end lets one more write through.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,12 @@ struct Inner<D: Disk> {
     store: Store<D>,
     rounds: Mutex<Rounds>,
     changed: Condvar,
+    /// The disk is short of room: nothing is held ready.
+    is_short: Arc<AtomicBool>,
+    /// Whether room is held ready at all; not for what may be lost.
+    holds_ready: bool,
+    /// Bytes of the log's tail at the last look.
+    seen_bytes: AtomicU64,
 }
 
 /// Has the definitions kept up to a position before the log below it may go.
@@ -44,14 +51,22 @@ impl<D: Disk> Clone for Pacer<D> {
 }
 
 impl<D: Disk> Pacer<D> {
-    /// For the log that feeds this store.
-    pub fn new(store: Store<D>) -> Self {
-        Self(Arc::new(Inner { store, rounds: Mutex::default(), changed: Condvar::new() }))
+    /// For the log that feeds this store. `is_short` says whether the disk is short of room; `holds_ready` whether
+    /// slots are written ahead in idle moments.
+    pub fn new(store: Store<D>, is_short: Arc<AtomicBool>, holds_ready: bool) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            rounds: Mutex::default(),
+            changed: Condvar::new(),
+            is_short,
+            holds_ready,
+            seen_bytes: AtomicU64::new(0),
+        }))
     }
 
     /// Wakes the checkpoint when it is due, and waits for one when it is overdue.
     pub fn hold(&self) {
-        let Inner { store, rounds, changed } = &*self.0;
+        let Inner { store, rounds, changed, .. } = &*self.0;
         if !store.checkpoint_is_due() {
             return;
         }
@@ -150,10 +165,25 @@ impl<D: Disk> Inner<D> {
                 Ok(Duration::ZERO)
             }
             Err(error) if error.is_full() => {
+                if self.store.spend_reserve()? {
+                    return Ok(Duration::ZERO);
+                }
                 tracing::error!("no checkpoint, as the disk is full: {error}");
                 Ok(FULL_RETRY)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Gives back what is too much, and in idle moments holds ready what will be needed.
+    fn tidy(&self) -> Result<Duration, StorageError> {
+        let is_short = self.is_short.load(Ordering::Relaxed);
+        self.store.trim(is_short)?;
+        let appended = self.store.statistics().tail_bytes;
+        let is_idle = self.seen_bytes.swap(appended, Ordering::Relaxed) == appended;
+        if is_idle && !is_short && self.holds_ready {
+            self.store.spare()?;
+        }
+        Ok(LOOK_EVERY)
     }
 }

@@ -50,6 +50,16 @@ impl Io {
         Self(Arc::new(Inner { log, spill, log_store, spill_store, jobs, arrived: Condvar::new() }))
     }
 
+    /// The log's store.
+    pub fn log_store(&self) -> &Store<RealDisk> {
+        &self.0.log_store
+    }
+
+    /// The spill's store.
+    pub fn spill_store(&self) -> &Store<RealDisk> {
+        &self.0.spill_store
+    }
+
     fn push(&self, job: Job) {
         self.0.jobs.lock().waiting.push_back(job);
         self.0.arrived.notify_one();

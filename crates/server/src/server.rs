@@ -159,6 +159,11 @@ impl Server {
         Ok(Self { broker, clock, storage, definitions, timer, _data_dir: dir })
     }
 
+    /// For who measures the disk: see [`StorageThreads::reusable`].
+    pub fn reusable(&self) -> impl Fn(bool) -> u64 + Send + Sync + use<> {
+        self.storage.reusable()
+    }
+
     /// Serves one accepted AMQP client until it closes; `tls` is what its TLS handshake gave. `on_open` is called once
     /// it has logged in.
     pub fn connection(

@@ -9,6 +9,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use leveret_engine::Broker;
 use leveret_engine::broker::Cold;
@@ -29,6 +30,7 @@ pub struct Logs {
     spill_pacer: Pacer<RealDisk>,
     io: Io,
     store: Store<RealDisk>,
+    is_short: Arc<AtomicBool>,
 }
 
 /// The threads that serve a broker.
@@ -52,7 +54,9 @@ impl Logs {
     ) -> Result<Self, ServerError> {
         let writer = LogWriter::open(dir, tail)?;
         let (spill_store, spill_writer) = open_spill(dir)?;
-        let (pacer, spill_pacer) = (Pacer::new(store.clone()), Pacer::new(spill_store.clone()));
+        let is_short = Arc::new(AtomicBool::new(false));
+        let pacer = Pacer::new(store.clone(), Arc::clone(&is_short), true);
+        let spill_pacer = Pacer::new(spill_store.clone(), Arc::clone(&is_short), false);
         let start = |name: &'static str, writer, pacer: &Pacer<RealDisk>, full| {
             let pacer = pacer.clone();
             let hooks = Hooks {
@@ -66,7 +70,7 @@ impl Logs {
         let log = start("log", writer, &pacer, full.clone())?;
         let spill = start("spill", spill_writer, &spill_pacer, full)?;
         let io = Io::new((log.log(), store.clone()), (spill.log(), spill_store));
-        Ok(Self { log, spill, pacer, spill_pacer, io, store })
+        Ok(Self { log, spill, pacer, spill_pacer, io, store, is_short })
     }
 
     /// The log.
@@ -110,6 +114,16 @@ impl Logs {
 }
 
 impl StorageThreads {
+    /// For who measures the disk: hears whether it is short of room, in which case no slot is held ready, and says how
+    /// many bytes of it are there to be overwritten.
+    pub fn reusable(&self) -> impl Fn(bool) -> u64 + Send + Sync + use<> {
+        let (store, flag) = (self.logs.store.clone(), Arc::clone(&self.logs.is_short));
+        move |is_short| {
+            flag.store(is_short, Ordering::Relaxed);
+            store.room().free_bytes
+        }
+    }
+
     /// No queue is served any more. To be called before what was delivered is logged.
     pub fn stop_reading(&self) {
         self.io.stop();

@@ -72,7 +72,7 @@ pub use recovery::{
     LogTail, Quarantined, Recovered, RecoveredMessage, RecoveredQueue, RecoverySink, RecoveryStatistics,
     open_store, recover,
 };
-pub use store::{CheckpointDone, Found, Read, Store, StoreStatistics, open_spill};
+pub use store::{CheckpointDone, Found, Read, Store, StoreRoom, StoreStatistics, open_spill};
 
 #[cfg(test)]
 mod tests;

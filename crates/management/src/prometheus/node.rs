@@ -154,8 +154,31 @@ pub(super) fn process(page: &mut Page, node: &NodeStatus) {
             page.single(&format!("rabbitmq_{name}"), Kind::Gauge, help, value);
         }
     }
+    storage(page, node);
     let seconds = std::time::Duration::from_millis(node.uptime_ms).as_secs_f64();
     page.single("rabbitmq_erlang_uptime_seconds", Kind::Gauge, "Node uptime", seconds);
+}
+
+/// What the messages take. RabbitMQ has nothing like these, so they have a prefix of their own.
+fn storage(page: &mut Page, node: &NodeStatus) {
+    let storage = &node.storage;
+    let gauges = [
+        ("fsync", "1 if a confirm waits for the drive", u64::from(storage.durability == "fsync")),
+        ("log_used_bytes", "Bytes of the log's files in use", storage.used_bytes),
+        ("log_files_used", "Files of the log in use", storage.slots_used),
+        ("log_files_free", "Files of the log ready to be overwritten", storage.slots_free),
+        ("log_tail_bytes", "Bytes of the log since the last checkpoint", storage.tail_bytes),
+        ("log_tail_messages", "Unsettled messages since the last checkpoint", storage.tail_messages),
+        ("runs", "Indexes of messages on disk", storage.runs),
+        ("run_bytes", "Bytes of the indexes of messages", storage.run_bytes),
+        ("hot_window_bytes", "Memory that messages may take", storage.hot_window_bytes),
+        ("hot_bytes", "Memory that messages take", storage.hot_bytes),
+        ("spill_bytes", "Bytes on disk of messages that may be lost with the process", storage.spill_bytes),
+        ("damaged_queues", "Queues stopped because a message cannot be read", storage.damaged_queues),
+    ];
+    for (name, help, value) in gauges {
+        page.single(&format!("leveret_storage_{name}"), Kind::Gauge, help, value);
+    }
 }
 
 /// What came and went.

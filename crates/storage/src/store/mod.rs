@@ -9,6 +9,7 @@ mod compact;
 mod maintenance;
 mod payloads;
 mod read;
+mod room;
 mod tidy;
 mod view;
 
@@ -38,6 +39,7 @@ use accounting::account;
 pub use checkpoint::CheckpointDone;
 pub(crate) use maintenance::Maintenance;
 pub use read::{Found, Read};
+pub use room::StoreRoom;
 
 /// A checkpoint is due when more than so many slots' bytes lie above the cut.
 const TAIL_SLOTS: u64 = 4;
