@@ -32,6 +32,8 @@ struct Inner<D: Disk> {
     changed: Condvar,
     /// The disk is short of room: nothing is held ready.
     is_short: Arc<AtomicBool>,
+    /// The log has no room at all.
+    is_full: AtomicBool,
     /// Whether room is held ready at all; not for what may be lost.
     holds_ready: bool,
     /// Bytes of the log's tail at the last look.
@@ -59,9 +61,16 @@ impl<D: Disk> Pacer<D> {
             rounds: Mutex::default(),
             changed: Condvar::new(),
             is_short,
+            is_full: AtomicBool::new(false),
             holds_ready,
             seen_bytes: AtomicU64::new(0),
         }))
+    }
+
+    /// The log has no room for what waits to be written, or has it again.
+    pub fn set_full(&self, is_full: bool) {
+        self.0.is_full.store(is_full, Ordering::Relaxed);
+        self.0.changed.notify_all();
     }
 
     /// Wakes the checkpoint when it is due, and waits for one when it is overdue.
@@ -122,7 +131,17 @@ impl<D: Disk> Inner<D> {
     fn run(&self, keep: &mut KeepDefinitions) -> Result<(), StorageError> {
         let mut rest = LOOK_EVERY;
         while self.wait(rest) {
-            rest = if self.store.checkpoint_is_due() { self.checkpoint(keep)? } else { self.tidy()? };
+            rest = if self.store.checkpoint_is_due() {
+                self.checkpoint(keep)?
+            } else if self.is_short() && self.store.statistics().tail_records > 0 {
+                // Publishers wait, so no threshold is ever reached; what consumers settle frees slots only so.
+                self.checkpoint(keep)?;
+                while self.tidy()?.is_zero() {}
+                self.make_room()?;
+                LOOK_EVERY
+            } else {
+                self.tidy()?
+            };
         }
         Ok(())
     }
@@ -141,8 +160,11 @@ impl<D: Disk> Inner<D> {
     fn tidy(&self) -> Result<Duration, StorageError> {
         match self.store.tidy() {
             Ok(true) => Ok(Duration::ZERO),
-            Ok(false) => Ok(LOOK_EVERY),
+            Ok(false) => self.make_room().map(|()| LOOK_EVERY),
             Err(error) if error.is_full() => {
+                if self.store.spend_reserve()? {
+                    return Ok(Duration::ZERO);
+                }
                 tracing::warn!("the disk is too full to tidy up: {error}");
                 Ok(FULL_RETRY)
             }
@@ -176,14 +198,19 @@ impl<D: Disk> Inner<D> {
     }
 
     /// Gives back what is too much, and in idle moments holds ready what will be needed.
-    fn tidy(&self) -> Result<Duration, StorageError> {
-        let is_short = self.is_short.load(Ordering::Relaxed);
+    fn make_room(&self) -> Result<(), StorageError> {
+        let is_short = self.is_short();
         self.store.trim(is_short)?;
         let appended = self.store.statistics().tail_bytes;
         let is_idle = self.seen_bytes.swap(appended, Ordering::Relaxed) == appended;
         if is_idle && !is_short && self.holds_ready {
             self.store.spare()?;
         }
-        Ok(LOOK_EVERY)
+        Ok(())
+    }
+
+    /// There is little room on the disk, or none.
+    fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::Relaxed) || self.is_full.load(Ordering::Relaxed)
     }
 }

@@ -57,18 +57,8 @@ impl Logs {
         let is_short = Arc::new(AtomicBool::new(false));
         let pacer = Pacer::new(store.clone(), Arc::clone(&is_short), true);
         let spill_pacer = Pacer::new(spill_store.clone(), Arc::clone(&is_short), false);
-        let start = |name: &'static str, writer, pacer: &Pacer<RealDisk>, full| {
-            let pacer = pacer.clone();
-            let hooks = Hooks {
-                failed: Box::new(move |error| end_process(name, error)),
-                full: Box::new(full),
-                hold: Box::new(move || pacer.hold()),
-            };
-            LogThread::start(name, writer, hooks)
-                .map_err(ServerError::system(format!("start the thread of the {name}")))
-        };
-        let log = start("log", writer, &pacer, full.clone())?;
-        let spill = start("spill", spill_writer, &spill_pacer, full)?;
+        let log = start_log("log", writer, &pacer, full.clone())?;
+        let spill = start_log("spill", spill_writer, &spill_pacer, full)?;
         let io = Io::new((log.log(), store.clone()), (spill.log(), spill_store));
         Ok(Self { log, spill, pacer, spill_pacer, io, store, is_short })
     }
@@ -161,6 +151,25 @@ impl StoppedLogs {
         _ = self.spill.stop();
         stopped
     }
+}
+
+fn start_log(
+    name: &'static str,
+    writer: LogWriter<RealDisk>,
+    pacer: &Pacer<RealDisk>,
+    full: impl Fn(bool) + Send + 'static,
+) -> Result<LogThread<RealDisk>, ServerError> {
+    let (holding, filling) = (pacer.clone(), pacer.clone());
+    let hooks = Hooks {
+        failed: Box::new(move |error| end_process(name, error)),
+        full: Box::new(move |is_full| {
+            filling.set_full(is_full);
+            full(is_full);
+        }),
+        hold: Box::new(move || holding.hold()),
+    };
+    LogThread::start(name, writer, hooks)
+        .map_err(ServerError::system(format!("start the thread of the {name}")))
 }
 
 /// A checkpoint that had no room is made by a later start.
