@@ -17,6 +17,10 @@ use crate::{
     wait::{PATIENCE, until},
 };
 
+/// Lines for the configuration of every broker, from whoever runs the tests: `leveret.hot_window = 0` runs them with
+/// every message read from the disk.
+const MORE_CONFIG: &str = "LEVERET_TEST_CONFIG";
+
 /// How to start a broker.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -174,9 +178,10 @@ impl Broker {
             .arg(data_dir)
             .args(["--amqp", &amqp.to_string()])
             .args(["--http", &http.to_string()]);
-        if !self.options.config.is_empty() {
+        let more = std::env::var(MORE_CONFIG).unwrap_or_default();
+        if !(self.options.config.is_empty() && more.is_empty()) {
             let path = self.folder.path().join("rabbitmq.conf");
-            fs::write(&path, &self.options.config).expect("a configuration file");
+            fs::write(&path, format!("{}\n{more}\n", self.options.config)).expect("a configuration file");
             command.arg("--config").arg(path);
         }
         command

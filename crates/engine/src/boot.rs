@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use leveret_core::access::Access;
 use leveret_core::definition::{Definition, restore};
-use leveret_core::ids::QueueSeq;
+use leveret_core::ids::{QueueId, QueueSeq};
 use leveret_core::parameters::Parameters;
 use leveret_core::queue::ColdCounts;
 use leveret_storage::{
@@ -29,6 +29,8 @@ pub struct Booted<S: Seams> {
     pub revision: u64,
     /// The id of the next durable queue.
     pub next_queue: u64,
+    /// Queues that the log has messages of and whose definition is gone: the end of their deletion is missing.
+    pub undefined: Vec<QueueId>,
 }
 
 /// Why a start was refused.
@@ -56,10 +58,10 @@ pub fn boot<S: Seams, D: Disk>(
     let queues: HashMap<u64, QueueRef<S>> =
         booted.vhosts.iter().flat_map(|vhost| vhost.queues()).map(|queue| (queue.id.0, queue)).collect();
     for (id, found) in &recovered.queues {
-        // Messages of a queue that is no longer defined died with it.
-        if let Some(queue) = queues.get(id) {
-            let lines = lines(found);
-            queue.with(|cell| cell.restore(QueueSeq(found.last_seq), &lines));
+        match queues.get(id) {
+            Some(queue) => queue.with(|cell| cell.restore(QueueSeq(found.last_seq), &lines(found))),
+            // Messages of a queue that is no longer defined died with it.
+            None => booted.undefined.push(QueueId(*id)),
         }
     }
     for damaged in &recovered.quarantined {
@@ -91,6 +93,7 @@ fn define<S: Seams>(definitions: &Definitions, access: Access) -> Result<Booted<
         parameters: restored.parameters,
         revision: definitions.revision,
         next_queue: 0,
+        undefined: Vec::new(),
     })
 }
 

@@ -519,8 +519,8 @@ impl Contents {
 
     /// The messages that may be marked as seen in the log and were never delivered, for a clean stop: of those from
     /// number `since` on all but the delivered ones, and what is in memory of the earlier ones. Numbers of messages
-    /// that are gone are among them.
-    pub fn undelivered(&self, since: QueueSeq, out: &mut SeqRanges) {
+    /// that are gone are among them; not those in `kept`, which were taken and may have been delivered before.
+    pub fn undelivered(&self, since: QueueSeq, kept: &[QueueSeq], out: &mut SeqRanges) {
         let mut delivered: Vec<QueueSeq> = self
             .ready
             .iter()
@@ -528,6 +528,7 @@ impl Contents {
             .chain(self.unacked.iter())
             .map(Entry::seq)
             .collect();
+        delivered.extend_from_slice(kept);
         delivered.sort_unstable();
         let is_earlier = |entry: &&Entry| entry.seq() < since && entry.is_logged() && !entry.is_redelivered();
         let mut earlier: Vec<QueueSeq> = self.ready.iter().filter(is_earlier).map(Entry::seq).collect();

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use leveret_core::access::InvalidPattern;
 use leveret_core::definition::{Change, Definition};
+use leveret_core::ids::QueueId;
 use leveret_core::vhost as rules;
 use leveret_storage::{Position, SettleReason};
 
@@ -46,7 +47,12 @@ impl<S: Seams> Broker<S> {
         if !queue.durable {
             return Position(0);
         }
-        self.log.append(|gather| gather.settle(queue.id.0, &[(0, u64::MAX)], SettleReason::QueueDeleted))
+        self.log_messages_gone(queue.id)
+    }
+
+    /// Settles all messages that the log has of a queue.
+    pub(super) fn log_messages_gone(&self, id: QueueId) -> Position {
+        self.log.append(|gather| gather.settle(id.0, &[(0, u64::MAX)], SettleReason::QueueDeleted))
     }
 
     /// What the definitions' checkpoint has not taken yet, up to a synced position.

@@ -195,6 +195,10 @@ impl<S: Seams> Broker<S> {
             counters: Counters::default(),
             unfinished_bytes: Arc::default(),
         };
+        // A crash came between the end of their definition and the end of their messages.
+        for id in booted.undefined {
+            broker.log_messages_gone(id);
+        }
         broker.begin();
         broker
     }

@@ -29,6 +29,9 @@ const FETCH_BYTES: u64 = 1 << 20;
 /// and at least so many when there is none: what a consumer waits for must come in all the same.
 const FETCH_BYTES_LEAST: u64 = 64 * 1024;
 
+/// The same where only the head is looked at, for its deadline or to make room.
+const HEAD_FETCH_BYTES: (u64, u64) = (4 * 1024, 32 * 1024);
+
 /// A queue with consumers keeps its head in memory up to so many bytes, whatever the others take.
 const HEAD_BYTES: u64 = 32 * 1024;
 
@@ -146,6 +149,11 @@ impl<S: Seams> QueueCell<S> {
         self.beyond.asked = self.beyond.asked.max(messages);
     }
 
+    /// Forgets the read that is under way: what it brings is not wanted.
+    pub(super) fn end_fetch(&mut self) {
+        self.beyond.fetching = None;
+    }
+
     pub(super) fn wake_waiting(&mut self) {
         self.beyond.asked = 0;
         self.beyond.waiting.drain(..).for_each(|waker| waker.wake());
@@ -165,9 +173,10 @@ impl<S: Seams> QueueCell<S> {
         }
     }
 
-    /// Counts the memory that the queue takes now.
+    /// Counts the memory that the queue takes now, and what it is about to read.
     pub(crate) fn account(&mut self, hot: &HotWindow) {
-        let now = self.contents.memory();
+        let reading = self.beyond.fetching.as_ref().map_or(0, |terms| terms.most_bytes as u64);
+        let now = self.contents.memory() + reading;
         hot.change(self.beyond.accounted, now);
         self.beyond.accounted = now;
     }
@@ -202,7 +211,10 @@ impl<S: Seams> QueueCell<S> {
         if last < first.0 {
             return None;
         }
-        let room = around.hot.room().clamp(FETCH_BYTES_LEAST, FETCH_BYTES);
+        // Without a consumer only the head matters: very many queues may want theirs at once, as after a start.
+        let is_awaited = self.beyond.asked > 0 || !self.consumers.is_empty();
+        let (least, most) = if is_awaited { (FETCH_BYTES_LEAST, FETCH_BYTES) } else { HEAD_FETCH_BYTES };
+        let room = around.hot.room().clamp(least, most);
         let terms = FetchTerms {
             order_key: level.into(),
             first: first.0,
@@ -213,6 +225,7 @@ impl<S: Seams> QueueCell<S> {
             spill: self.beyond.spilled_until,
         };
         self.beyond.fetching = Some(Box::new(terms));
+        self.account(around.hot);
         Some(terms)
     }
 

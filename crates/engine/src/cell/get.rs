@@ -62,10 +62,17 @@ impl<S: Seams> QueueCell<S> {
             self.stats.got_empty += 1;
             return Got::Empty;
         }
+        // Of messages with deadlines the one behind is looked at too: if it has expired it is not among those left.
+        let needed = if self.contents.is_timed() { 2 } else { 1 };
         // With very much to be dead-lettered expiry pauses; what has expired is not shown meanwhile.
-        let taken = if self.is_due(around) { None } else { self.contents.take_to_deliver() };
+        let is_early = self.is_due(around) || self.contents.want(needed).is_some();
+        let taken = if is_early { None } else { self.contents.take_to_deliver() };
         let Some(entry) = taken else {
-            self.wait(Some(to.waker()), 1);
+            self.wait(Some(to.waker()), needed);
+            if around.queue.damage().is_some() {
+                // It was stopped since the caller looked: nothing else would wake whoever asks.
+                self.wake_waiting();
+            }
             return Got::Later;
         };
         self.beyond.count_taken(1);

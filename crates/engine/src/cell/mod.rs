@@ -273,9 +273,7 @@ impl<S: Seams> QueueCell<S> {
     /// Drops all ready messages; their number, and the log position of it. Of an empty queue too: what emptied it
     /// may still wait for its sync.
     pub fn purge(&mut self, around: &Around<'_, S>) -> (u64, Position) {
-        let given_up = self.given_up.iter().filter_map(|given_up| given_up.logged);
-        let mut kept: Vec<QueueSeq> = given_up.chain(self.moving.iter().copied()).collect();
-        kept.sort_unstable();
+        let kept = self.leaving();
         let was_cold = self.contents.cold() > 0;
         let mut settled = SeqRanges::default();
         let count = self.contents.purge(&kept, &mut settled);
@@ -288,9 +286,18 @@ impl<S: Seams> QueueCell<S> {
         (count, self.last_settlement)
     }
 
+    /// What was taken to be dead-lettered and stands in the log as here, by rising numbers.
+    fn leaving(&self) -> Vec<QueueSeq> {
+        let given_up = self.given_up.iter().filter_map(|given_up| given_up.logged);
+        let mut kept: Vec<QueueSeq> = given_up.chain(self.moving.iter().copied()).collect();
+        kept.sort_unstable();
+        kept
+    }
+
     /// Ends the queue.
     pub fn kill(&mut self) -> Remains<S> {
         self.dead = true;
+        self.end_fetch();
         self.wake_waiting();
         Remains {
             stats: self.stats,
@@ -402,7 +409,7 @@ impl<S: Seams> QueueCell<S> {
             return;
         }
         let mut never = SeqRanges::default();
-        self.contents.undelivered(self.beyond.since, &mut never);
+        self.contents.undelivered(self.beyond.since, &self.leaving(), &mut never);
         if !never.is_empty() {
             log.append(|gather| gather.unexpose(self.id.0, never.as_slice()));
         }

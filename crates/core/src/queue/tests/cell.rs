@@ -439,7 +439,7 @@ impl Cell {
     /// The logged messages that were delivered: those that the log has as exposed, without what a clean stop takes back.
     pub(super) fn delivered(&self) -> Vec<u64> {
         let mut undelivered = SeqRanges::default();
-        self.contents.undelivered(self.since, &mut undelivered);
+        self.contents.undelivered(self.since, &[], &mut undelivered);
         let undelivered = numbers(&undelivered);
         let seen = self.log.iter().filter(|(_, logged)| logged.keep.exposed).map(|(seq, _)| *seq);
         seen.filter(|seq| !undelivered.contains(seq)).collect()
