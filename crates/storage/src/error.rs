@@ -76,6 +76,12 @@ impl StorageError {
         Self::Corrupt { file: file.to_owned(), offset, why: why.into() }
     }
 
+    /// Whether bytes could not be read: they are damaged, or the drive gives them no more. Those who can go on
+    /// without them do.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::Io { op: "read" | "read length", .. })
+    }
+
     /// Whether the step that failed may be tried again once there is room.
     #[must_use]
     pub fn is_full(&self) -> bool {

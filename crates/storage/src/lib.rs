@@ -45,14 +45,11 @@ mod format;
 mod index;
 mod inspect;
 mod log;
-#[allow(dead_code, reason = "the merging of runs that uses the rest is being built")]
 mod manifest;
 pub mod planted;
-#[allow(dead_code, reason = "the merging of runs that uses the rest is being built")]
 mod ranges;
 mod record;
 mod recovery;
-#[allow(dead_code, reason = "the merging of runs that uses the rest is being built")]
 mod run;
 mod store;
 
@@ -72,7 +69,7 @@ pub use recovery::{
     LogTail, Quarantined, Recovered, RecoveredMessage, RecoveredQueue, RecoverySink, RecoveryStatistics,
     open_store, recover,
 };
-pub use store::{CheckpointDone, Found, Read, Store, StoreRoom, StoreStatistics, open_spill};
+pub use store::{CheckpointDone, Found, Located, Read, Store, StoreRoom, StoreStatistics, open_spill};
 
 #[cfg(test)]
 mod tests;

@@ -107,6 +107,7 @@ impl RangeSet {
     }
 
     /// Bytes of memory it takes, beside itself.
+    #[cfg(test)]
     pub(crate) fn memory(&self) -> usize {
         let bodies = self.pieces.iter().map(|piece| match &piece.body {
             Body::Whole => 0,

@@ -89,23 +89,20 @@ impl Index {
 
     /// Takes the numbers that were settled and whose entries are not accounted.
     pub(crate) fn take_unaccounted(&mut self, into: &mut Vec<Unaccounted>) {
-        let mut take = |queue: u64, resident: &mut Resident| {
+        for (queue, resident) in std::mem::take(&mut self.deleted) {
             if !resident.unaccounted.is_empty() {
-                let settled = std::mem::take(&mut resident.unaccounted);
-                into.push(Unaccounted {
-                    queue,
-                    settled,
-                    keys: resident.lines.iter().map(|(key, _)| *key).collect(),
-                });
+                // It may have gone while its messages went into a run: the lines here do not tell its keys.
+                into.push(Unaccounted { queue, settled: resident.unaccounted, keys: Vec::new() });
             }
-        };
-        for (queue, mut resident) in std::mem::take(&mut self.deleted) {
-            take(queue, &mut resident);
         }
-        for (id, queue) in &mut self.queues {
-            if let Some(resident) = &mut queue.resident {
-                take(*id, resident);
-            }
+        for (queue, found) in &mut self.queues {
+            let Some(resident) = found.resident.as_mut().filter(|resident| !resident.unaccounted.is_empty())
+            else {
+                continue;
+            };
+            let settled = std::mem::take(&mut resident.unaccounted);
+            let keys = resident.lines.iter().map(|(key, _)| *key).collect();
+            into.push(Unaccounted { queue: *queue, settled, keys });
         }
         into.sort_by_key(|unaccounted| unaccounted.queue);
     }
@@ -125,14 +122,13 @@ impl Index {
 
     /// They are not accounted after all.
     pub(crate) fn give_back_unaccounted(&mut self, unaccounted: Vec<Unaccounted>) {
-        for Unaccounted { queue, settled, keys } in unaccounted {
+        for Unaccounted { queue, settled, .. } in unaccounted {
             match self.queues.get_mut(&queue).and_then(|queue| queue.resident.as_mut()) {
                 Some(resident) => {
                     settled.iter().for_each(|(first, last)| resident.unaccounted.add(first, last))
                 }
                 None => {
-                    let lines = keys.into_iter().map(|key| (key, LineCount::default())).collect();
-                    let resident = Resident { unaccounted: settled, lines, ..Resident::default() };
+                    let resident = Resident { unaccounted: settled, ..Resident::default() };
                     self.deleted.push((queue, Box::new(resident)));
                 }
             }

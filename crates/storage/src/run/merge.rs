@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::{Run, RunCursor, RunEntry, RunKey, RunWriter};
+use super::{Run, RunCursor, RunEntry, RunKey};
 use crate::disk::Disk;
 use crate::error::StorageError;
 
@@ -69,23 +69,4 @@ impl<D: Disk> RunMerge<D> {
         }
         Ok(())
     }
-}
-
-/// Writes what `keep` says of several runs into a new one. Where runs share a key, the newest one's entry
-/// alone is asked for.
-///
-/// # Errors
-/// As [`RunCursor::next`] and [`RunWriter::push`].
-pub(crate) fn merge<D: Disk>(
-    runs: &[Arc<Run<D>>],
-    mut keep: impl FnMut(&RunEntry) -> bool,
-    into: &mut RunWriter<D>,
-) -> Result<(), StorageError> {
-    let mut entries = RunMerge::new(runs)?;
-    while let Some(entry) = entries.next()? {
-        if keep(&entry) {
-            into.push(&entry)?;
-        }
-    }
-    Ok(())
 }

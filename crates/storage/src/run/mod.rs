@@ -13,7 +13,7 @@ mod writer;
 mod tests;
 
 #[allow(unused_imports, reason = "the index that uses it is being built")]
-pub(crate) use merge::{RunMerge, merge};
+pub(crate) use merge::RunMerge;
 pub(crate) use reader::{Run, RunCursor};
 pub(crate) use writer::RunWriter;
 

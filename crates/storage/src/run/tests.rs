@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{BodyAt, Run, RunEntry, RunKey, RunWriter, merge};
+use super::{BodyAt, Run, RunEntry, RunKey, RunMerge, RunWriter};
 use crate::disk::{CrashKeeps, Disk, MemoryDisk};
 use crate::error::StorageError;
 use crate::format::run::{RUN_BLOCK, run_path};
@@ -128,7 +128,12 @@ proptest! {
         runs.reverse();
         let keep = |entry: &RunEntry| !entry.key.seq.is_multiple_of(3);
         let mut writer = RunWriter::create(&disk, &folder(), 99, LOG).unwrap();
-        merge(&runs, keep, &mut writer).unwrap();
+        let mut merge = RunMerge::new(&runs).unwrap();
+        while let Some(entry) = merge.next().unwrap() {
+            if keep(&entry) {
+                writer.push(&entry).unwrap();
+            }
+        }
         let merged = writer.finish().unwrap();
         let mut expected = Model::new();
         models.into_iter().for_each(|model| expected.extend(model));

@@ -72,6 +72,7 @@ impl<D: Disk> RunWriter<D> {
     }
 
     /// Entries so far.
+    #[cfg(test)]
     pub(crate) fn entries(&self) -> u64 {
         self.entries
     }

@@ -57,6 +57,14 @@ impl Usage {
         })
     }
 
+    /// What lives in a slot was looked at.
+    pub(crate) fn set_live_bytes(&mut self, incarnation: u64, bytes: u64) {
+        if let Some(note) = self.slots.get_mut(&incarnation).filter(|note| note.live_bytes != bytes) {
+            note.live_bytes = bytes;
+            self.changed_slots.insert(incarnation);
+        }
+    }
+
     /// The entries of a slot were moved to another, as many as were counted here.
     pub(crate) fn forget_slot(&mut self, incarnation: u64) {
         self.slots.remove(&incarnation);
@@ -131,7 +139,7 @@ pub(crate) fn account<D: Disk>(
     for (from, to) in parts(unaccounted) {
         let result = each_entry(view, from, to, &unaccounted.settled, &mut take);
         match result {
-            Err(error @ StorageError::Corrupt { .. }) => {
+            Err(error) if error.is_unreadable() => {
                 tracing::error!(queue = unaccounted.queue, %error, "settled messages are not accounted");
             }
             result => result?,

@@ -4,7 +4,7 @@
 //! The new slot is an ordinary sealed one with an ordinary run; entries of older runs that name the old slots
 //! are void with the delta that does not list those any more.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::disk::Disk;
@@ -26,6 +26,8 @@ const FIRST_PAYLOAD: u64 = SLOT_HEADER + BLOCK;
 /// How much is read and written at once, in entries and in bytes.
 const ENTRIES_AT_ONCE: usize = 1024;
 const WRITE_BYTES: usize = 1 << 20;
+/// What is kept in memory of shared payloads is bounded by this.
+const MOST_ENTRIES: u64 = 2 << 20;
 /// The log may take so many slots beside twice what lives.
 const SLOTS_BESIDE: u64 = 16;
 
@@ -47,14 +49,16 @@ impl<D: Disk> Inner<D> {
         });
         sparse.sort_unstable_by_key(|(slot, note)| (note.live_bytes * 64 / note.length.max(1), *slot));
         let mut left = room;
+        let mut entries_left = MOST_ENTRIES;
         let mut chosen = BTreeSet::new();
         for (slot, note) in sparse {
             // A share of a payload is rounded down, and there are no more shares than entries.
             let needed = note.live_bytes + note.entries;
-            if needed > left {
+            if needed > left || note.entries > entries_left {
                 break;
             }
             left -= needed;
+            entries_left -= note.entries;
             chosen.insert(slot);
         }
         (chosen.len() > 1).then_some(chosen)
@@ -69,7 +73,7 @@ impl<D: Disk> Inner<D> {
         slots: &BTreeSet<u64>,
     ) -> Result<Option<Change<D>>, StorageError> {
         match self.try_compact(maintenance, live, view, slots) {
-            Err(error @ StorageError::Corrupt { .. }) => {
+            Err(error) if error.is_unreadable() => {
                 tracing::error!(%error, "slots are not compacted, as something in them is damaged");
                 maintenance.left_alone.extend(slots);
                 Ok(None)
@@ -87,14 +91,20 @@ impl<D: Disk> Inner<D> {
     ) -> Result<Change<D>, StorageError> {
         let found = self.survey(live, view, slots, &maintenance.usage)?;
         let mut change = Change::of(maintenance.usage.clone());
+        // Of a payload that several shared, each share that was settled took its part, but it lives as a whole.
+        found.bytes.iter().for_each(|(slot, bytes)| change.usage.set_live_bytes(*slot, *bytes));
+        let (slots, bytes) = found.that_fit(self.slots.slot_bytes().saturating_sub(FIRST_PAYLOAD));
+        if slots.len() < 2 {
+            return Ok(change);
+        }
         slots.iter().for_each(|slot| change.usage.forget_slot(*slot));
-        let slot = self.slots.take(Purpose::Compaction, FIRST_PAYLOAD + found.bytes, 0)?;
+        let slot = self.slots.take(Purpose::Compaction, FIRST_PAYLOAD + bytes, 0)?;
         change.slot = Some(slot.incarnation);
         let mut mover =
             Mover { store: self, slot: &slot, at: FIRST_PAYLOAD, moved: HashMap::new(), waiting: Vec::new() };
         let mut writer = LazyRun::new(self);
         let result = (|| {
-            let mut entries = Entries::new(view, slots)?;
+            let mut entries = Entries::new(view, &slots)?;
             let mut chunk = Vec::with_capacity(ENTRIES_AT_ONCE);
             while entries.fill(&mut chunk, live)? {
                 for entry in mover.place(&chunk, &found.shared)? {
@@ -141,11 +151,12 @@ impl<D: Disk> Inner<D> {
                     }
                 };
                 if named == 1 {
-                    found.bytes += u64::from(entry.at.len);
+                    *found.bytes.entry(entry.at.incarnation).or_insert(0) += u64::from(entry.at.len);
                 }
             }
         }
         for slot in slots {
+            found.bytes.entry(*slot).or_insert(0);
             let counted = usage.slots.get(slot).map_or(0, |note| note.entries);
             let there = counts.get(slot).copied().unwrap_or(0);
             if counted != there {
@@ -162,9 +173,27 @@ impl<D: Disk> Inner<D> {
 /// What lives in the slots.
 #[derive(Debug, Default)]
 struct Surveyed {
-    bytes: u64,
+    /// By slot, each payload once.
+    bytes: BTreeMap<u64, u64>,
     /// How many entries name each shared payload.
     shared: HashMap<BodyAt, u32>,
+}
+
+impl Surveyed {
+    /// The sparsest slots whose payloads fit into so many bytes, and what those come to.
+    fn that_fit(&self, room: u64) -> (BTreeSet<u64>, u64) {
+        let mut slots: Vec<(u64, u64)> = self.bytes.iter().map(|(slot, bytes)| (*bytes, *slot)).collect();
+        slots.sort_unstable();
+        let (mut chosen, mut total) = (BTreeSet::new(), 0);
+        for (bytes, slot) in slots.into_iter().take_while(|(bytes, _)| *bytes <= room) {
+            if total + bytes > room {
+                break;
+            }
+            total += bytes;
+            chosen.insert(slot);
+        }
+        (chosen, total)
+    }
 }
 
 /// The live entries of some slots, in the order of runs.

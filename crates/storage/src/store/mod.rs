@@ -38,7 +38,7 @@ pub(crate) use accounting::Usage;
 use accounting::account;
 pub use checkpoint::CheckpointDone;
 pub(crate) use maintenance::Maintenance;
-pub use read::{Found, Read};
+pub use read::{Found, Located, Read};
 pub use room::StoreRoom;
 
 /// A checkpoint is due when more than so many slots' bytes lie above the cut.
@@ -92,6 +92,14 @@ pub struct StoreStatistics {
     pub tail_records: u64,
     /// Bytes of the log above the cut.
     pub tail_bytes: u64,
+    /// Runs in force.
+    pub runs: u64,
+    /// Their entries, those of settled messages included.
+    pub run_entries: u64,
+    /// Bytes of their files.
+    pub run_bytes: u64,
+    /// Bytes of memory that their fences take.
+    pub run_memory: u64,
 }
 
 impl<D: Disk> Clone for Store<D> {
@@ -229,6 +237,10 @@ impl<D: Disk> Store<D> {
             tail_messages: index.tail_messages,
             tail_records,
             tail_bytes,
+            runs: state.view.runs.len() as u64,
+            run_entries: state.view.runs.iter().map(|run| run.entries()).sum(),
+            run_bytes: state.view.runs.iter().map(|run| run.bytes()).sum(),
+            run_memory: state.view.runs.iter().map(|run| run.memory() as u64).sum(),
         }
     }
 }

@@ -56,22 +56,17 @@ impl<D: Disk> Store<D> {
     /// # Errors
     /// `Corrupt`, with file and offset, if one of them is damaged: nothing is given then. `Io`.
     pub fn read(&self, read: &Read) -> Result<Found, StorageError> {
-        // Held to the end: nothing that it lists is taken away while it is.
+        self.locate(read)?.load()
+    }
+
+    /// Finds the messages and not yet their payloads. Blocks on the disk if some of them are in runs.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn locate(&self, read: &Read) -> Result<Located<D>, StorageError> {
         let mut views = Vec::new();
         let (hits, is_all) = self.hits(read, &mut views)?;
-        let places: Vec<BodyAt> = hits.iter().map(|hit| hit.at).collect();
-        let payloads = self.0.payloads(&places)?;
-        drop(views);
-        let message = |(hit, payload): (&Hit, _)| RecoveredMessage {
-            queue: read.queue,
-            seq: hit.seq,
-            flags: hit.flags,
-            order_key: read.order_key,
-            deadline_ms: hit.deadline_ms,
-            delivery_count: hit.delivery_count.into(),
-            payload,
-        };
-        Ok(Found { messages: hits.iter().zip(payloads).map(message).collect(), is_all })
+        Ok(Located { store: self.clone(), read: *read, hits, is_all, _views: views })
     }
 
     /// Those to read, and whether they are all.
@@ -111,6 +106,38 @@ impl<D: Disk> Store<D> {
             hit.flags = resident.flags(hit.seq, hit.flags);
             hit.delivery_count = resident.delivery_count(hit.seq, hit.delivery_count);
         }
+    }
+}
+
+/// Messages found, whose slots stay as they are until this is dropped.
+#[derive(Debug)]
+pub struct Located<D: Disk> {
+    store: Store<D>,
+    read: Read,
+    hits: Vec<Hit>,
+    is_all: bool,
+    /// Nothing that they list is taken away while they are held.
+    _views: Vec<Arc<View<D>>>,
+}
+
+impl<D: Disk> Located<D> {
+    /// Reads the payloads. Blocks on the disk.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn load(self) -> Result<Found, StorageError> {
+        let places: Vec<BodyAt> = self.hits.iter().map(|hit| hit.at).collect();
+        let payloads = self.store.0.payloads(&places)?;
+        let message = |(hit, payload): (&Hit, _)| RecoveredMessage {
+            queue: self.read.queue,
+            seq: hit.seq,
+            flags: hit.flags,
+            order_key: self.read.order_key,
+            deadline_ms: hit.deadline_ms,
+            delivery_count: hit.delivery_count.into(),
+            payload,
+        };
+        Ok(Found { messages: self.hits.iter().zip(payloads).map(message).collect(), is_all: self.is_all })
     }
 }
 

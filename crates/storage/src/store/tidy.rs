@@ -101,7 +101,7 @@ impl<D: Disk> Inner<D> {
         runs: &[Arc<Run<D>>],
     ) -> Result<Option<Change<D>>, StorageError> {
         match self.try_merge(maintenance, live, view, runs) {
-            Err(error @ StorageError::Corrupt { .. }) => {
+            Err(error) if error.is_unreadable() => {
                 tracing::error!(%error, "runs are not merged, as one is damaged");
                 maintenance.runs_left_alone.extend(runs.iter().map(|run| run.number()));
                 Ok(None)

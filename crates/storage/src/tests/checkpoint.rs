@@ -241,3 +241,29 @@ fn a_deleted_queue_gives_its_slots_back() {
     assert_eq!(found.queues.keys().collect::<Vec<_>>(), [&2]);
     assert!(!recovered.queues.contains_key(&1));
 }
+
+#[test]
+fn a_reader_keeps_its_slots_from_being_used_again() {
+    let disk = MemoryDisk::new(1);
+    let mut run = start(&disk).unwrap();
+    publish_many(&mut run, 1..=200, 1000);
+    run.checkpoint().unwrap();
+    let most_bytes = usize::MAX;
+    let read = Read { queue: 1, order_key: 0, first: 0, last: 100, most_messages: 100, most_bytes };
+    let located = run.store.locate(&read).unwrap();
+    run.gather.settle(1, &[(0, 200)], SettleReason::Acknowledged);
+    run.step();
+    for round in 0..5 {
+        publish_many(&mut run, 201 + round * 100..=300 + round * 100, 1000);
+        run.gather.settle(1, &[(0, 300 + round * 100)], SettleReason::Acknowledged);
+        run.step();
+        run.checkpoint().unwrap();
+        while run.store.tidy().unwrap() {}
+    }
+    let held = run.dir.pool().usage().used;
+    let found = located.load().unwrap();
+    assert!(found.messages.iter().all(|message| message.payload == message.seq.to_le_bytes().repeat(125)));
+    assert_eq!(found.messages.len(), 100);
+    while run.store.tidy().unwrap() {}
+    assert!(run.dir.pool().usage().used < held, "what was read is free now");
+}

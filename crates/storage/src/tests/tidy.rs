@@ -157,3 +157,31 @@ fn a_failure_of_every_write_and_every_sync_is_survived() {
     }
     assert!(after > 50, "the script passes through {after} syncs");
 }
+
+#[test]
+fn bodies_of_which_one_share_is_left_count_as_a_whole() {
+    let disk = MemoryDisk::new(1);
+    let mut run = start(&disk).unwrap();
+    for seq in 0..240_u64 {
+        let (body, _) = run.gather.body(Payload::parts(&[&seq.to_le_bytes().repeat(250)]));
+        for queue in 1..=4 {
+            run.gather.entry(body, queue, seq, MessageFlags::NONE, 0, 0);
+        }
+        run.gather.end_body(body);
+        if seq % 10 == 9 {
+            run.step();
+        }
+    }
+    run.checkpoint().unwrap();
+    for queue in 2..=4 {
+        run.gather.settle(queue, &[(0, 239)], SettleReason::Acknowledged);
+    }
+    run.step();
+    run.checkpoint().unwrap();
+    let before = run.dir.pool().usage().used;
+    tidy_up(&run);
+    let after = run.dir.pool().usage();
+    assert!(after.used <= before, "{before} {after:?}");
+    assert!(after.used_bytes <= after.used as u64 * (64 << 10), "no slot of an odd length: {after:?}");
+    assert_eq!(read_all(&run.store, 1).len(), 240);
+}
