@@ -4,9 +4,7 @@
 //! Reading never trusts a length and never panics. Owns no file and no order of writes. Runs and the
 //! manifest have modules of their own below.
 
-#[allow(dead_code, reason = "the checkpoint that uses it is being built")]
 pub(crate) mod manifest;
-#[allow(dead_code, reason = "the index that uses it is being built")]
 pub(crate) mod run;
 
 use std::path::{Path, PathBuf};

@@ -99,6 +99,7 @@ const HAS_DEADLINE: u8 = 8;
 const HAS_COUNT: u8 = 16;
 /// Absent means one message.
 const HAS_SHARED: u8 = 32;
+const KNOWN_BITS: u8 = 2 * HAS_SHARED - 1;
 
 /// Packs and unpacks the entries of one block, in order.
 #[derive(Debug, Clone, Copy, Default)]
@@ -156,6 +157,9 @@ impl RunPacking {
     /// The next entry, or `None` where these are not the bytes of one.
     pub(crate) fn take(&mut self, from: &mut Reader<'_>) -> Option<RunEntry> {
         let [bits, flags] = from.array()?;
+        if bits & !KNOWN_BITS != 0 {
+            return None;
+        }
         let mut key = self.key;
         if bits & HAS_QUEUE != 0 {
             key = RunKey { queue: key.queue.checked_add(from.varint()?)?, ..RunKey::default() };

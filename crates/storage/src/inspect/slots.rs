@@ -103,6 +103,11 @@ impl<D: Disk> Slots<D> {
         self.batches.clone()
     }
 
+    /// The file of a slot.
+    pub(super) fn path(&self, incarnation: u64) -> PathBuf {
+        self.files.get(&incarnation).map_or_else(|| self.folder.clone(), |slot| slot.path.clone())
+    }
+
     /// The records of a batch, or the loss of them.
     pub(super) fn meta(&self, batch: &FoundBatch) -> Result<Result<Vec<u8>, Loss>, StorageError> {
         let offset = batch.at.offset + BATCH_HEADER as u64;

@@ -3,6 +3,7 @@
 //! Unlike the index it goes on where something is missing, and keeps what it knows in plain maps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::definitions::Definitions;
 use crate::disk::Disk;
@@ -74,7 +75,7 @@ impl Tail {
     pub(super) fn read<D: Disk>(&mut self, slots: &Slots<D>) -> Result<(), StorageError> {
         for batch in slots.batches() {
             match slots.meta(&batch)? {
-                Ok(meta) => self.batch(&batch, &meta),
+                Ok(meta) => self.batch(&batch, &meta, &slots.path(batch.at.incarnation)),
                 Err(loss) => self.losses.push(loss),
             }
         }
@@ -111,7 +112,7 @@ impl Tail {
         Some(entry)
     }
 
-    fn batch(&mut self, batch: &FoundBatch, meta: &[u8]) {
+    fn batch(&mut self, batch: &FoundBatch, meta: &[u8], file: &Path) {
         let mut payloads = batch.at;
         payloads.offset += BATCH_HEADER as u64 + u64::from(batch.header.meta_len);
         for record in Records::new(&batch.header, meta) {
@@ -122,18 +123,17 @@ impl Tail {
                     "a record of batch {} is of a kind or version that is not known here",
                     batch.header.number
                 );
-                let file = std::path::Path::new("log");
                 self.losses.push(Loss::new(Lost::Records { first, last }, file, batch.at.offset, why));
                 break;
             };
-            self.record(&record, payloads);
+            self.record(&record, payloads, (file, batch.at.offset));
         }
         if batch.header.flags & EPOCH_START != 0 {
             self.abort_groups();
         }
     }
 
-    fn record(&mut self, record: &Record<'_>, payloads: Place) {
+    fn record(&mut self, record: &Record<'_>, payloads: Place, (file, offset): (&Path, u64)) {
         let Record { position, group, fields } = *record;
         match fields {
             Fields::Message { queue, seq, flags, order_key, deadline_ms, payload } => {
@@ -152,7 +152,7 @@ impl Tail {
                     None => {
                         let lost = Lost::Messages { queue, first: seq, last: seq };
                         let why = format!("record {body} with the body of record {position} is lost");
-                        self.losses.push(Loss::new(lost, std::path::Path::new("log"), 0, why));
+                        self.losses.push(Loss::new(lost, file, offset, why));
                     }
                 }
             }

@@ -13,7 +13,5 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports, reason = "the checkpoint that uses it is being built")]
 pub(crate) use file::{Manifest, ManifestFound};
-#[allow(unused_imports, reason = "the checkpoint that uses it is being built")]
 pub(crate) use state::{BlobNote, Changed, Cut, Delta, LastIds, ManifestState, QueueNote, RunNote, SlotNote};

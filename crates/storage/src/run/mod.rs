@@ -12,7 +12,6 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports, reason = "the index that uses it is being built")]
 pub(crate) use merge::RunMerge;
 pub(crate) use reader::{Run, RunCursor};
 pub(crate) use writer::RunWriter;

@@ -7,8 +7,7 @@ use super::{RunEntry, RunKey};
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::format::run::{
-    RUN_BLOCK, RUN_FOOTER, RUN_PLACE, RunBlockId, RunFooter, RunPacking, open_run_block, run_path,
-    take_run_key,
+    RUN_BLOCK, RUN_FOOTER, RunBlockId, RunFooter, RunPacking, open_run_block, run_path, take_run_key,
 };
 use crate::format::{FORMAT_VERSION, LogId, Reader};
 
@@ -88,7 +87,9 @@ impl<D: Disk> Run<D> {
 
     /// Bytes it takes in memory.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<Self>() + self.fences.capacity() * size_of::<RunKey>() + self.places.capacity() * RUN_PLACE
+        size_of::<Self>()
+            + self.fences.capacity() * size_of::<RunKey>()
+            + self.places.capacity() * size_of::<(u64, u64)>()
     }
 
     /// Its file.

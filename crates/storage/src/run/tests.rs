@@ -128,8 +128,8 @@ proptest! {
         runs.reverse();
         let keep = |entry: &RunEntry| !entry.key.seq.is_multiple_of(3);
         let mut writer = RunWriter::create(&disk, &folder(), 99, LOG).unwrap();
-        let mut merge = RunMerge::new(&runs).unwrap();
-        while let Some(entry) = merge.next().unwrap() {
+        let mut entries = RunMerge::new(&runs).unwrap();
+        while let Some(entry) = entries.next().unwrap() {
             if keep(&entry) {
                 writer.push(&entry).unwrap();
             }
