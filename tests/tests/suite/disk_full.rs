@@ -61,7 +61,11 @@ fn run_cycle(broker: &mut Broker, disk: &SmallDisk, book: &mut Book, cycle: u32)
     let foreign = disk.path().join("foreign");
     if cycle.is_multiple_of(3) {
         let bytes = disk.free().saturating_sub(LIMIT_BYTES * 2 / 3);
+        let alarms = || broker.log().matches("resource alarm on").count();
+        let before = alarms();
         fs::write(&foreign, vec![b'f'; usize::try_from(bytes).expect("a small file")]).expect("room for it");
+        // Free space is looked at four times a second: nobody publishes until that has come.
+        until("the alarm", GOES_ON, || (alarms() > before).then_some(()));
     }
     let mut publisher = Publisher::start(broker);
     publisher.fill(book);
@@ -102,7 +106,7 @@ struct Publisher {
     client: Client,
     blocked: bool,
     /// The number of the message before the first one of this connection.
-    base: u64,
+    base: Option<u64>,
     unconfirmed: BTreeSet<u64>,
 }
 
@@ -110,7 +114,7 @@ impl Publisher {
     fn start(broker: &Broker) -> Self {
         let mut client = broker.channel();
         client.call(1, confirm::select(), (85, 11)).expect("confirms");
-        Self { client, blocked: false, base: 0, unconfirmed: BTreeSet::new() }
+        Self { client, blocked: false, base: None, unconfirmed: BTreeSet::new() }
     }
 
     /// Publishes until the broker says that it is blocked.
@@ -126,9 +130,7 @@ impl Publisher {
     }
 
     fn send(&mut self, book: &mut Book) {
-        if self.base == 0 {
-            self.base = book.sent;
-        }
+        self.base.get_or_insert(book.sent);
         book.sent += 1;
         self.unconfirmed.insert(book.sent);
         let body = body(book.sent);
@@ -161,7 +163,7 @@ impl Publisher {
             Some((60, 80)) => {
                 let mut arguments = frame.arguments();
                 let (tag, multiple) = (arguments.u64().expect("a tag"), arguments.bit().expect("a bit"));
-                let last = self.base + tag;
+                let last = self.base.expect("something was sent") + tag;
                 let later = self.unconfirmed.split_off(&(last + 1));
                 let mut done = std::mem::replace(&mut self.unconfirmed, later);
                 if !multiple {
