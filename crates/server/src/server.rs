@@ -82,23 +82,29 @@ pub struct Server {
     _data_dir: DataDir<RealDisk>,
 }
 
+/// Takes the data folder, and says aloud if confirms promise less than they should.
+fn open_data_dir(config: &Config) -> Result<DataDir<RealDisk>, StorageError> {
+    let options = StorageOptions {
+        slot_bytes: config.slot_bytes,
+        durability: config.durability,
+        ..StorageOptions::default()
+    };
+    let dir = DataDir::open(RealDisk, &config.data_dir, options)?;
+    if dir.durability() == Durability::Os {
+        tracing::warn!(
+            "leveret.durability = os: a confirm waits for the operating system only; a power cut may lose confirmed messages"
+        );
+    }
+    Ok(dir)
+}
+
 impl Server {
     /// Recovers the data folder and starts the threads behind it. `memory_limit` is in bytes.
     ///
     /// # Errors
     /// [`ServerError`]; nothing is served then.
     pub fn start(config: &Config, memory_limit: u64, clock: Clock) -> Result<Self, ServerError> {
-        let options = StorageOptions {
-            slot_bytes: config.slot_bytes,
-            durability: config.durability,
-            ..StorageOptions::default()
-        };
-        let dir = DataDir::open(RealDisk, &config.data_dir, options)?;
-        if dir.durability() == Durability::Os {
-            tracing::warn!(
-                "leveret.durability = os: a confirm waits for the operating system only; a power cut may lose confirmed messages"
-            );
-        }
+        let dir = open_data_dir(config)?;
         let mut checkpoint: Box<dyn DefinitionCheckpoint> =
             Box::new(SledCheckpoint::new(dir.definitions_folder(), dir.log_id()));
         let access = Access::new(config.loopback_users.iter().map(|user| user.as_str().into()));

@@ -12,8 +12,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use leveret_storage::{
-    DataDir, DefinitionStore, Definitions, LogWriter, MessageFlags, Payload, Read, RealDisk, Recovered,
-    SettleReason, SledCheckpoint, StorageError, StorageOptions, open_store,
+    DataDir, DefinitionStore, Definitions, Gather, LogWriter, MessageFlags, Payload, Read, RealDisk,
+    Recovered, SettleReason, SledCheckpoint, StorageError, StorageOptions, open_store,
 };
 
 const SLOT_BYTES: u64 = 64 << 10;
@@ -57,25 +57,7 @@ fn make(data: &Path) -> Result<(), StorageError> {
         let change = [(format!("queue/{revision}").into_bytes(), Some(body(0, revision, 60)))];
         let position = gather.definition(revision, &change);
         let first = round * 30;
-        for seq in first..first + 30 {
-            let body = body(1, seq, 200);
-            gather.message(
-                1,
-                seq,
-                MessageFlags::NONE,
-                0,
-                0,
-                Payload { body_len: 180, ..Payload::parts(&[&body]) },
-            );
-            gather.message(
-                2,
-                seq,
-                MessageFlags::SEEN,
-                9 - seq % 4,
-                4_000_000_000_000 + seq,
-                Payload::parts(&[b"timed"]),
-            );
-        }
+        single_messages(&mut gather, first);
         let large = body(3, round, 20_000);
         gather.message(
             3,
@@ -113,6 +95,29 @@ fn make(data: &Path) -> Result<(), StorageError> {
     gather.settle(1, &[(20, 22), (45, 45)], SettleReason::Acknowledged);
     log.step(&mut gather)?;
     log.idle()
+}
+
+/// Thirty messages of a plain queue, and as many of one with levels and deadlines.
+fn single_messages(gather: &mut Gather, first: u64) {
+    for seq in first..first + 30 {
+        let body = body(1, seq, 200);
+        gather.message(
+            1,
+            seq,
+            MessageFlags::NONE,
+            0,
+            0,
+            Payload { body_len: 180, ..Payload::parts(&[&body]) },
+        );
+        gather.message(
+            2,
+            seq,
+            MessageFlags::SEEN,
+            9 - seq % 4,
+            4_000_000_000_000 + seq,
+            Payload::parts(&[b"timed"]),
+        );
+    }
 }
 
 /// All that recovery gives, a line for each thing.
