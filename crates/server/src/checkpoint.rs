@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use leveret_storage::{Disk, Position, StorageError, Store};
 use parking_lot::{Condvar, Mutex};
 
+use crate::log::EndsProcess;
+
 /// Time between two looks for something to tidy.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -111,6 +113,7 @@ impl<D: Disk> CheckpointThread<D> {
     ) -> std::io::Result<Self> {
         let shared = pacer.clone();
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _guard = EndsProcess;
             if let Err(error) = shared.0.run(&mut keep) {
                 failed(&error);
             }
@@ -122,7 +125,7 @@ impl<D: Disk> CheckpointThread<D> {
     pub fn stop(self) {
         self.pacer.0.rounds.lock().stop = true;
         self.pacer.0.changed.notify_all();
-        // A panic was reported when it happened.
+        // A panic ended the process when it happened.
         _ = self.thread.join();
     }
 }

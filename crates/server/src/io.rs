@@ -11,7 +11,7 @@ use leveret_engine::{Broker, ColdStore, Damage, Fetch, Fetched, Log, WeakQueue};
 use leveret_storage::{Position, RealDisk, Store};
 use parking_lot::{Condvar, Mutex};
 
-use crate::log::SharedLog;
+use crate::log::{EndsProcess, SharedLog};
 use crate::seams::Shell;
 
 /// Reads that wait for the disk at once.
@@ -80,6 +80,7 @@ impl Io {
     }
 
     fn run(&self, broker: &Weak<Broker<Shell>>) {
+        let _guard = EndsProcess;
         while let Some(job) = self.next() {
             let Some(broker) = broker.upgrade() else { return };
             match job {

@@ -121,8 +121,9 @@ impl<D: Disk + Send + 'static> LogThread<D> {
     }
 }
 
-/// Ends the process if the log's thread panics: nothing may go on as if it were being written.
-struct EndsProcess;
+/// Ends the process if a thread of the storage panics: nothing may go on as if it were being written or read, and
+/// nobody may wait for it.
+pub(crate) struct EndsProcess;
 
 impl Drop for EndsProcess {
     fn drop(&mut self) {

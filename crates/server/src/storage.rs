@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use leveret_engine::Broker;
 use leveret_engine::broker::Cold;
 use leveret_storage::{DataDir, LogTail, LogWriter, RealDisk, StorageError, Store, open_spill};
+use parking_lot::Mutex;
 
 use crate::checkpoint::{CheckpointThread, Pacer};
 use crate::definitions::DefinitionKeeper;
@@ -57,6 +58,7 @@ impl Logs {
         let is_short = Arc::new(AtomicBool::new(false));
         let pacer = Pacer::new(store.clone(), Arc::clone(&is_short), true);
         let spill_pacer = Pacer::new(spill_store.clone(), Arc::clone(&is_short), false);
+        let full = either_full(full);
         let log = start_log("log", writer, &pacer, full.clone())?;
         let spill = start_log("spill", spill_writer, &spill_pacer, full)?;
         let io = Io::new((log.log(), store.clone()), (spill.log(), spill_store));
@@ -153,6 +155,20 @@ impl StoppedLogs {
     }
 }
 
+/// Tells `full` when the first of two logs finds the disk full, and when neither does any more. Each says so in turn.
+fn either_full(full: impl Fn(bool) + Clone + Send + 'static) -> impl Fn(bool) + Clone + Send + 'static {
+    let logs = Arc::new(Mutex::new(0_u8));
+    move |is_full| {
+        let mut logs = logs.lock();
+        let before = *logs;
+        *logs = if is_full { before.saturating_add(1) } else { before.saturating_sub(1) };
+        // Under the lock, so that the last word is the true one.
+        if (before == 0) != (*logs == 0) {
+            full(is_full);
+        }
+    }
+}
+
 fn start_log(
     name: &'static str,
     writer: LogWriter<RealDisk>,
@@ -175,4 +191,23 @@ fn start_log(
 /// A checkpoint that had no room is made by a later start.
 fn unless_full<T: Default>(error: StorageError) -> Result<T, StorageError> {
     if error.is_full() { Ok(T::default()) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_disk_is_full_while_either_log_finds_it_full() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&told);
+        let tell = either_full(move |is_full| heard.lock().push(is_full));
+        let (log, spill) = (tell.clone(), tell);
+        log(true);
+        spill(true);
+        spill(false);
+        assert_eq!(*told.lock(), [true], "the log is still full");
+        log(false);
+        assert_eq!(*told.lock(), [true, false]);
+    }
 }
