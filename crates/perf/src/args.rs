@@ -10,7 +10,7 @@ use crate::load::Plan;
 /// A load generator for any AMQP 0-9-1 broker.
 #[derive(Debug, Parser)]
 #[command(name = "leveret-perf", version)]
-pub(crate) struct Args {
+pub struct Args {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -83,6 +83,7 @@ impl LoadArgs {
             prefetch: self.prefetch,
             persistent: self.persistent,
             ahead: self.max_ahead,
+            most: None,
         }
     }
 }

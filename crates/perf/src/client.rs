@@ -29,13 +29,16 @@ pub(crate) const CHANNEL: u16 = 1;
 
 /// Where a broker is and how to log in.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub struct Target {
     uri: AMQPUri,
 }
 
 impl Target {
     /// Reads a URI.
-    pub(crate) fn parse(text: &str) -> Result<Self, PerfError> {
+    ///
+    /// # Errors
+    /// If it is none, or asks for TLS.
+    pub fn parse(text: &str) -> Result<Self, PerfError> {
         let wrong = |reason: String| PerfError::Uri { uri: text.to_owned(), reason };
         let uri: AMQPUri = text.parse().map_err(wrong)?;
         if uri.scheme == AMQPScheme::AMQPS {
@@ -61,7 +64,10 @@ impl Target {
     }
 
     /// Connects, logs in and opens the channel.
-    pub(crate) fn connect(&self, name: &str) -> Result<Client, PerfError> {
+    ///
+    /// # Errors
+    /// If nobody listens there, or refuses.
+    pub fn connect(&self, name: &str) -> Result<Client, PerfError> {
         let unreachable = |error: PerfError| match error {
             PerfError::Socket(error) => {
                 PerfError::Unreachable { uri: self.address(), reason: error.to_string() }
@@ -85,7 +91,7 @@ impl Target {
 }
 
 /// An open connection with an open channel.
-pub(crate) struct Client {
+pub struct Client {
     /// What comes in.
     pub(crate) reader: Reader,
     /// What goes out.
@@ -163,6 +169,22 @@ impl Client {
         }
     }
 
+    /// The messages that a queue holds and has not delivered.
+    ///
+    /// # Errors
+    /// If there is no such queue, or no answer.
+    pub fn waiting(&mut self, name: &str) -> Result<u64, PerfError> {
+        self.declare(queue::Declare {
+            queue: short_string(name),
+            passive: true,
+            durable: false,
+            exclusive: false,
+            auto_delete: false,
+            nowait: false,
+            arguments: FieldTable::default(),
+        })
+    }
+
     /// Deletes a queue; gives the messages that went with it.
     pub(crate) fn delete(&mut self, name: &str) -> Result<u64, PerfError> {
         let delete =
@@ -200,7 +222,10 @@ impl Client {
     }
 
     /// Says goodbye; what still arrives before the answer is read and dropped.
-    pub(crate) fn close(mut self) -> Result<(), PerfError> {
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub fn close(mut self) -> Result<(), PerfError> {
         self.writer.write_all(&close_frame()?)?;
         let max = self.frame_max;
         loop {

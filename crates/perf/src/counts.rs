@@ -6,36 +6,27 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::args::CountsArgs;
+use crate::broker::Broker;
 use crate::client::Target;
 use crate::error::PerfError;
 use crate::load::{Load, Plan};
 
-/// Names the file for the counting build's report.
-const REPORT_VARIABLE: &str = "LEVERET_COUNT_ALLOCATIONS";
-
-/// How old a report may be.
-const REPORT_AGE: Duration = Duration::from_millis(300);
-
-/// How long the broker may take to start.
-const START: Duration = Duration::from_secs(20);
-
 /// `leveret-perf counts`.
 pub(crate) fn run(args: &CountsArgs, out: &mut impl Write) -> Result<(), PerfError> {
-    let mut broker = Broker::start(&args.broker)?;
+    let mut broker = Broker::start(&args.broker, tempfile::tempdir()?, "")?;
     let plan = Plan::simple(args.size, args.messages);
     let seconds = Duration::try_from_secs_f64(args.seconds)
         .map_err(|_| PerfError::Options("--seconds is no duration".to_owned()))?;
     writeln!(out, "{} B, 1 producer, 1 consumer, backlog of at most {}", args.size, args.messages)?;
     // Caches and buffers fill before anything is counted.
-    run_load(&broker.target, &plan, seconds / 4)?;
+    run_load(broker.target(), &plan, seconds / 4)?;
     let mut missed = Vec::new();
     match count_allocations(&broker, &plan, seconds)? {
         Some((messages, allocations)) => {
@@ -87,7 +78,7 @@ fn count_allocations(
     duration: Duration,
 ) -> Result<Option<(u64, u64)>, PerfError> {
     let Some(before) = broker.allocations() else { return Ok(None) };
-    let messages = run_load(&broker.target, plan, duration)?;
+    let messages = run_load(broker.target(), plan, duration)?;
     Ok(broker.allocations().map(|after| (messages, after - before)))
 }
 
@@ -97,85 +88,8 @@ fn count_calls(
     duration: Duration,
 ) -> Result<Option<(u64, Vec<Calls>)>, PerfError> {
     let Some(tracer) = Tracer::attach(broker)? else { return Ok(None) };
-    let messages = run_load(&broker.target, plan, duration)?;
+    let messages = run_load(broker.target(), plan, duration)?;
     Ok(Some((messages, tracer.detach()?)))
-}
-
-/// A broker of our own, in a folder of its own. Ends with this value.
-struct Broker {
-    process: Child,
-    target: Target,
-    folder: tempfile::TempDir,
-}
-
-impl Broker {
-    fn start(program: &Path) -> Result<Self, PerfError> {
-        let folder = tempfile::tempdir()?;
-        let (amqp, http) = (free_port()?, free_port()?);
-        let process = Command::new(program)
-            .arg("--data-dir")
-            .arg(folder.path().join("data"))
-            .args(["--amqp", &format!("127.0.0.1:{amqp}"), "--http", &format!("127.0.0.1:{http}")])
-            .env(REPORT_VARIABLE, report_in(&folder))
-            .env("LEVERET_PROMETHEUS", "127.0.0.1:0")
-            .env("LEVERET_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|source| PerfError::Program { program: program.to_owned(), source })?;
-        let target = Target::parse(&format!("amqp://guest:guest@127.0.0.1:{amqp}/%2f"))?;
-        let mut broker = Self { process, target, folder };
-        let end = Instant::now() + START;
-        while let Err(error) =
-            broker.target.connect("leveret-perf counts").and_then(crate::client::Client::close)
-        {
-            if Instant::now() >= end || broker.process.try_wait()?.is_some() {
-                return Err(error);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(broker)
-    }
-
-    /// The counting build's newest report; `None` from any other build.
-    fn allocations(&self) -> Option<u64> {
-        std::thread::sleep(REPORT_AGE);
-        let report = report_in(&self.folder);
-        // A report that is just being written reads as nothing.
-        (0..10).find_map(|_| {
-            let text = fs::read_to_string(&report).ok()?;
-            text.trim().parse().ok()
-        })
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        Pid::from_raw(i32::try_from(self.process.id()).ok()?)
-    }
-
-    fn stop(&mut self) -> Result<(), PerfError> {
-        if let Some(pid) = self.pid() {
-            kill_process(pid, Signal::TERM).map_err(std::io::Error::from)?;
-        }
-        self.process.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // After a clean stop there is nothing left to kill.
-        _ = self.process.kill();
-        _ = self.process.wait();
-    }
-}
-
-fn report_in(folder: &tempfile::TempDir) -> PathBuf {
-    folder.path().join("allocations")
-}
-
-/// A port that nobody uses now.
-fn free_port() -> Result<u16, PerfError> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// How often one system call was made.
@@ -196,9 +110,9 @@ struct Tracer {
 impl Tracer {
     /// Attaches to all threads of a broker; `None` where strace is not installed.
     fn attach(broker: &Broker) -> Result<Option<Self>, PerfError> {
-        let summary = broker.folder.path().join("strace");
+        let summary = broker.folder().join("strace");
         let spawned = Command::new("strace")
-            .args(["-f", "-c", "-p", &broker.process.id().to_string(), "-o"])
+            .args(["-f", "-c", "-p", &broker.id().to_string(), "-o"])
             .arg(&summary)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -7,7 +7,7 @@ use leveret_protocol::{DecodeError, EncodeError};
 
 /// Why a run ended without its figures.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PerfError {
+pub enum PerfError {
     /// The URI is not one.
     #[error("'{uri}' is not a usable AMQP URI: {reason}")]
     Uri {

@@ -2,18 +2,18 @@
 
 /// Least, middle and greatest of some figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Spread {
+pub struct Spread {
     /// The least.
-    pub(crate) min: f64,
+    pub min: f64,
     /// The middle one, or the mean of the middle two.
-    pub(crate) median: f64,
+    pub median: f64,
     /// The greatest.
-    pub(crate) max: f64,
+    pub max: f64,
 }
 
 impl Spread {
     /// Of at least one figure.
-    pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = figures.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
@@ -23,7 +23,7 @@ impl Spread {
 }
 
 /// A rate in three digits or so: `14.2 M`, `93 k`, `512`.
-pub(crate) fn rate(per_second: f64) -> String {
+pub fn rate(per_second: f64) -> String {
     match per_second {
         r if r >= 10e6 => format!("{:.1} M", r / 1e6),
         r if r >= 1e6 => format!("{:.2} M", r / 1e6),

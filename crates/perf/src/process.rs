@@ -2,6 +2,7 @@
 //!
 //! Reads `/proc`; where there is none, every answer is unknown and the figures say so.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
@@ -42,7 +43,7 @@ fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
 
 /// CPU time used until now, in seconds.
 #[derive(Clone, Debug)]
-pub(crate) struct CpuTimes {
+pub struct CpuTimes {
     at: Instant,
     own: Option<f64>,
     brokers: Vec<Option<f64>>,
@@ -51,18 +52,18 @@ pub(crate) struct CpuTimes {
 
 /// CPU time used between two moments.
 #[derive(Clone, Debug)]
-pub(crate) struct CpuUse {
+pub struct CpuUse {
     /// By this process, in seconds.
-    pub(crate) own: Option<f64>,
+    pub own: Option<f64>,
     /// By each broker, in seconds.
-    pub(crate) brokers: Vec<Option<f64>>,
+    pub brokers: Vec<Option<f64>>,
     /// By everything else, in cores. Interrupts are left out: they serve our own sockets for the most part.
-    pub(crate) foreign: Option<f64>,
+    pub foreign: Option<f64>,
 }
 
 impl CpuTimes {
     /// Until now.
-    pub(crate) fn now(brokers: &[Option<u32>]) -> Self {
+    pub fn now(brokers: &[Option<u32>]) -> Self {
         Self {
             at: Instant::now(),
             own: process_seconds("self"),
@@ -72,7 +73,7 @@ impl CpuTimes {
     }
 
     /// Since an earlier moment.
-    pub(crate) fn since(&self, before: &Self) -> CpuUse {
+    pub fn since(&self, before: &Self) -> CpuUse {
         let own = difference(self.own, before.own);
         let brokers: Vec<_> =
             self.brokers.iter().zip(&before.brokers).map(|(now, then)| difference(*now, *then)).collect();
@@ -114,8 +115,36 @@ fn ticks_per_second() -> f64 {
     rustix::param::clock_ticks_per_second() as f64
 }
 
+/// What the threads of one name did since their process began.
+#[derive(Clone, Debug, Default)]
+pub struct ThreadUse {
+    /// User and system seconds.
+    pub seconds: f64,
+    /// Bytes that their write calls took.
+    pub written: u64,
+}
+
+/// The threads of a process by name. Empty where there is no `/proc`.
+#[must_use]
+pub fn threads(process: u32) -> BTreeMap<String, ThreadUse> {
+    let mut threads: BTreeMap<String, ThreadUse> = BTreeMap::new();
+    let Ok(entries) = fs::read_dir(format!("/proc/{process}/task")) else { return threads };
+    for folder in entries.flatten().map(|entry| entry.path()) {
+        let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let name = read("comm")
+            .trim()
+            .trim_end_matches(|last: char| last == '-' || last.is_ascii_digit())
+            .to_owned();
+        let one = threads.entry(name).or_default();
+        one.seconds += process_ticks(&read("stat")).unwrap_or_default() as f64 / ticks_per_second();
+        one.written +=
+            read("io").lines().find_map(|line| line.strip_prefix("wchar: ")?.parse().ok()).unwrap_or(0);
+    }
+    threads
+}
+
 /// Processors of this machine.
-pub(crate) fn cores() -> usize {
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use leveret_engine::{Log, Wake};
-use leveret_storage::{Disk, Gather, LogWriter, Position, StorageError};
+use leveret_storage::{Disk, Gather, LogWriter, Position, StorageError, WriterStatistics};
 use parking_lot::{Condvar, Mutex};
 
 use crate::seams::TaskWaker;
@@ -111,13 +111,17 @@ impl<D: Disk + Send + 'static> LogThread<D> {
             self.log.0.stop.store(true, Ordering::Release);
         }
         self.log.0.appended.notify_one();
+        let name = self.thread.thread().name().unwrap_or_default().to_owned();
         let Ok(result) = self.thread.join() else {
             // A panic of the log's thread ended the process already (see `run`).
             return Ok(());
         };
         let writer = result?;
         let mut gather = self.log.0.gather.lock();
-        writer.stop(&mut gather).map(|_| ())
+        let WriterStatistics { batches, records, bytes, .. } = writer.statistics();
+        writer.stop(&mut gather)?;
+        tracing::info!(log = name, batches, records, bytes, "the log is closed");
+        Ok(())
     }
 }
 

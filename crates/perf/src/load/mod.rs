@@ -8,6 +8,7 @@ mod confirms;
 mod consumer;
 mod deliveries;
 mod gate;
+mod latency;
 mod producer;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use leveret_protocol::amqp::{FieldTable, queue, short_string};
 
 use self::gate::Gate;
+pub use self::latency::Latencies;
 use crate::client::{Client, Target};
 use crate::error::PerfError;
 
@@ -26,30 +28,33 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What to run.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// Bytes of each body.
-    pub(crate) size: usize,
+    pub size: usize,
     /// Publishing connections.
-    pub(crate) producers: usize,
+    pub producers: usize,
     /// Consuming connections.
-    pub(crate) consumers: usize,
+    pub consumers: usize,
     /// A named queue, kept afterwards; else one of our own.
-    pub(crate) queue: Option<String>,
+    pub queue: Option<String>,
     /// Confirms on, with at most so many unconfirmed publishes for each producer.
-    pub(crate) confirms: Option<u64>,
+    pub confirms: Option<u64>,
     /// Acks on, one for so many deliveries.
-    pub(crate) ack: Option<u64>,
+    pub ack: Option<u64>,
     /// Prefetch of each consumer; 0 is unlimited.
-    pub(crate) prefetch: u16,
+    pub prefetch: u16,
     /// Persistent messages in a durable queue.
-    pub(crate) persistent: bool,
+    pub persistent: bool,
     /// How far producers may run before consumers, in messages.
-    pub(crate) ahead: u64,
+    pub ahead: u64,
+    /// Publish so many at most, to the next whole write of a producer.
+    pub most: Option<u64>,
 }
 
 impl Plan {
-    /// The same with a producer, a consumer, no acks, no confirms, transient.
-    pub(crate) fn simple(size: usize, ahead: u64) -> Self {
+    /// A producer and a consumer, no acks, no confirms, transient.
+    #[must_use]
+    pub fn simple(size: usize, ahead: u64) -> Self {
         Self {
             size,
             producers: 1,
@@ -60,6 +65,7 @@ impl Plan {
             prefetch: 0,
             persistent: false,
             ahead,
+            most: None,
         }
     }
 
@@ -97,6 +103,8 @@ struct Shared {
     confirmed: Gate,
     consumed: Gate,
     ahead: Option<u64>,
+    most: Option<u64>,
+    latencies: Mutex<Latencies>,
     stop: AtomicBool,
     over: AtomicBool,
     /// Producers that have written their last message.
@@ -139,19 +147,19 @@ impl Shared {
 
 /// Counts at a moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample {
+pub struct Sample {
     /// When.
-    pub(crate) at: Instant,
+    pub at: Instant,
     /// Messages written to sockets.
-    pub(crate) published: u64,
+    pub published: u64,
     /// Messages confirmed.
-    pub(crate) confirmed: u64,
+    pub confirmed: u64,
     /// Messages received.
-    pub(crate) consumed: u64,
+    pub consumed: u64,
 }
 
 /// A run under way.
-pub(crate) struct Load {
+pub struct Load {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     control: Client,
@@ -163,7 +171,10 @@ pub(crate) struct Load {
 
 impl Load {
     /// Declares the queue, connects everybody and starts.
-    pub(crate) fn start(target: &Target, plan: &Plan) -> Result<Self, PerfError> {
+    ///
+    /// # Errors
+    /// If the plan contradicts itself, or the broker cannot be reached or refuses.
+    pub fn start(target: &Target, plan: &Plan) -> Result<Self, PerfError> {
         plan.check()?;
         let mut control = target.connect("leveret-perf control")?;
         let keep_queue = plan.queue.is_some();
@@ -183,6 +194,8 @@ impl Load {
             confirmed: Gate::default(),
             consumed: Gate::default(),
             ahead: (plan.consumers > 0).then_some(plan.ahead),
+            most: plan.most,
+            latencies: Mutex::default(),
             stop: AtomicBool::new(false),
             over: AtomicBool::new(false),
             ended: Gate::default(),
@@ -211,7 +224,8 @@ impl Load {
     }
 
     /// The broker, as it names itself.
-    pub(crate) fn server(&self) -> &str {
+    #[must_use]
+    pub fn server(&self) -> &str {
         &self.control.server
     }
 
@@ -219,7 +233,7 @@ impl Load {
     ///
     /// # Errors
     /// If a thread has failed.
-    pub(crate) fn sample(&self) -> Result<Sample, PerfError> {
+    pub fn sample(&self) -> Result<Sample, PerfError> {
         self.shared.failed()?;
         Ok(Sample {
             at: Instant::now(),
@@ -229,8 +243,14 @@ impl Load {
         })
     }
 
+    /// How long confirms took since this was asked last.
+    #[must_use]
+    pub fn take_latencies(&self) -> Latencies {
+        std::mem::take(&mut *self.shared.latencies.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Lets the load run. Returns early if a thread fails.
-    pub(crate) fn run_for(&self, duration: Duration) {
+    pub fn run_for(&self, duration: Duration) {
         let end = Instant::now() + duration;
         while !self.shared.is_over() {
             let left = end.saturating_duration_since(Instant::now());
@@ -245,7 +265,7 @@ impl Load {
     ///
     /// # Errors
     /// If a thread failed, something did not arrive, or more arrived than was published.
-    pub(crate) fn finish(mut self) -> Result<Sample, PerfError> {
+    pub fn finish(mut self) -> Result<Sample, PerfError> {
         self.shared.stop.store(true, Ordering::Relaxed);
         let drained = self.drain();
         self.shared.over.store(true, Ordering::Relaxed);
@@ -284,15 +304,7 @@ impl Load {
         let published = self.shared.published.count();
         let end = Instant::now() + PATIENCE;
         loop {
-            let waiting = self.control.declare(queue::Declare {
-                queue: short_string(&self.queue),
-                passive: true,
-                durable: false,
-                exclusive: false,
-                auto_delete: false,
-                nowait: false,
-                arguments: FieldTable::default(),
-            })?;
+            let waiting = self.control.waiting(&self.queue)?;
             if waiting >= published || Instant::now() >= end {
                 self.control.delete(&self.queue)?;
                 return Ok(Some(waiting));
