@@ -31,6 +31,8 @@ const DEFAULT_BATCH: u64 = 4 << 20;
 const TAIL_MESSAGES: u64 = 256 << 10;
 const TAIL_RECORDS: u64 = 2 << 20;
 const RUNS_OF_A_TIER: usize = 8;
+/// Some 10 ms, so that a checkpoint never waits for more.
+const STEP_ENTRIES: u64 = 32 << 10;
 
 /// What an operator may choose about storage.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,6 +49,8 @@ pub struct StorageOptions {
     pub tail_records: Option<u64>,
     /// So many runs of like size are merged into one; by default 8, at least 2.
     pub runs_of_a_tier: Option<usize>,
+    /// Entries of runs that one step of [`Store::tidy`](crate::Store::tidy) goes through; by default 32 Ki.
+    pub step_entries: Option<u64>,
 }
 
 /// What a confirm waits for.
@@ -201,6 +205,10 @@ impl<D: Disk> DataDir<D> {
 
     pub(crate) fn runs_of_a_tier(&self) -> usize {
         self.options.runs_of_a_tier.unwrap_or(RUNS_OF_A_TIER).max(2)
+    }
+
+    pub(crate) fn step_entries(&self) -> u64 {
+        self.options.step_entries.unwrap_or(STEP_ENTRIES).max(1)
     }
 
     pub(crate) fn runs_folder(&self) -> PathBuf {

@@ -15,6 +15,8 @@ use crate::format::run::{
 
 /// How much is gathered for one write.
 const WRITE_BYTES: usize = 16 * RUN_BLOCK;
+/// A run that grows slowly is synced in pieces of this: the log's syncs wait behind it on the same drive.
+const SYNC_BYTES: u64 = 4 << 20;
 
 /// A run being written. Nothing refers to it before it is finished and a manifest lists it; what is left of
 /// an unfinished one is removed by recovery.
@@ -29,6 +31,7 @@ pub(crate) struct RunWriter<D: Disk> {
     /// Whole blocks that are not written yet.
     ready: Vec<u8>,
     written: u64,
+    synced: u64,
     block: Vec<u8>,
     block_entries: u32,
     packing: RunPacking,
@@ -61,6 +64,7 @@ impl<D: Disk> RunWriter<D> {
             number,
             ready: Vec::with_capacity(WRITE_BYTES),
             written: 0,
+            synced: 0,
             block: vec![0; RUN_BLOCK_HEADER],
             block_entries: 0,
             packing: RunPacking::default(),
@@ -101,6 +105,18 @@ impl<D: Disk> RunWriter<D> {
         Ok(())
     }
 
+    /// Syncs what was written, if that is enough to wait for. [`finish`](Self::finish) is needed all the same.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn sync_some(&mut self) -> Result<(), StorageError> {
+        if self.written - self.synced >= SYNC_BYTES {
+            self.disk.sync_data(&self.file).map_err(StorageError::io(&self.path, "sync"))?;
+            self.synced = self.written;
+        }
+        Ok(())
+    }
+
     /// Ends the run and makes its bytes and its name durable.
     ///
     /// # Errors
@@ -138,7 +154,10 @@ impl<D: Disk> RunWriter<D> {
         };
         self.ready.extend_from_slice(&index);
         self.ready.extend_from_slice(&footer.encode());
-        self.flush()?;
+        if let Err(error) = self.flush() {
+            self.abandon();
+            return Err(error);
+        }
         self.fences.shrink_to_fit();
         Ok(Arc::new(Run {
             disk: self.disk,

@@ -310,7 +310,7 @@ impl<D: Disk> Inner<D> {
         Ok(())
     }
 
-    fn new_run(&self, maintenance: &mut Maintenance<D>) -> Result<RunWriter<D>, StorageError> {
+    pub(super) fn new_run(&self, maintenance: &mut Maintenance<D>) -> Result<RunWriter<D>, StorageError> {
         maintenance.last.run += 1;
         RunWriter::create(&self.disk, &self.runs_folder, maintenance.last.run, self.log)
     }

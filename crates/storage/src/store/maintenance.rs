@@ -8,6 +8,7 @@ use crate::error::StorageError;
 use crate::manifest::{LastIds, Manifest};
 use crate::store::Inner;
 use crate::store::accounting::Usage;
+use crate::store::merge::Merging;
 use crate::store::view::Retired;
 
 /// Behind its own lock, which is taken before the index's.
@@ -20,6 +21,8 @@ pub(crate) struct Maintenance<D: Disk> {
     pub(crate) retired: Retired<D>,
     /// Checkpoint and export of the definitions cover the log up to here.
     pub(crate) definitions: u64,
+    /// The merge under way.
+    pub(crate) merging: Option<Merging<D>>,
     /// Slots that are not compacted, as something in them, or of what is said of them, is damaged.
     pub(crate) left_alone: BTreeSet<u64>,
     /// Runs that are not merged, as something in them is damaged.
@@ -36,6 +39,7 @@ impl<D: Disk> Default for Maintenance<D> {
             last: LastIds::default(),
             retired: Retired::default(),
             definitions: 0,
+            merging: None,
             left_alone: BTreeSet::new(),
             runs_left_alone: BTreeSet::new(),
             orphans: Vec::new(),

@@ -7,6 +7,7 @@ mod accounting;
 mod checkpoint;
 mod compact;
 mod maintenance;
+mod merge;
 mod payloads;
 mod read;
 mod room;
@@ -79,6 +80,8 @@ struct Limits {
     bytes: u64,
     /// So many runs of like size become one.
     runs_of_a_tier: usize,
+    /// Entries of a step of tidying.
+    step_entries: u64,
 }
 
 /// What the store holds.
@@ -145,6 +148,7 @@ impl<D: Disk> Store<D> {
                 records: dir.tail_records(),
                 bytes: TAIL_SLOTS * dir.slot_bytes(),
                 runs_of_a_tier: dir.runs_of_a_tier(),
+                step_entries: dir.step_entries(),
             },
             state: Mutex::new(State { index, view }),
             maintenance: Mutex::new(maintenance),

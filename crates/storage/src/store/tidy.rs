@@ -1,8 +1,8 @@
 //! Keeping the files few and full: runs are merged, sparse slots compacted, the manifest rewritten.
 //!
-//! One step at a time, each with a delta of its own. A step captures the queues as a checkpoint does, with
-//! the cut of the last one: entries that were settled and accounted can then be left out, as the same delta
-//! says so.
+//! One step at a time, so that a checkpoint waits for no more than that; a merge takes many. What changes files
+//! ends with a delta of its own. It captures the queues as a checkpoint does, with the cut of the last one:
+//! entries that were settled and accounted can then be left out, as the same delta says so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,14 +11,11 @@ use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::index::{Capture, Resident};
 use crate::manifest::{Manifest, ManifestFound};
-use crate::run::{Run, RunEntry, RunMerge};
-use crate::store::checkpoint::{Change, LazyRun};
+use crate::run::RunEntry;
+use crate::store::checkpoint::Change;
 use crate::store::maintenance::Maintenance;
 use crate::store::view::View;
 use crate::store::{Inner, Store};
-
-/// Runs of fewer entries are of the lowest tier; each tier above has 8 times as many.
-const LOWEST_TIER: u64 = 32 << 10;
 
 impl<D: Disk> Store<D> {
     /// Does one step of what keeps the disk in order, if one is due: gives back what nobody reads any more,
@@ -36,11 +33,7 @@ impl<D: Disk> Store<D> {
         if maintenance.manifest.is_none() && inner.is_durable {
             return Ok(false);
         }
-        let view = Arc::clone(&inner.state.lock().view);
-        if let Some(runs) = inner.runs_to_merge(&maintenance, &view) {
-            inner.step(&mut maintenance, |maintenance, live, view| {
-                inner.merge(maintenance, live, view, &runs)
-            })?;
+        if inner.merge_some(&mut maintenance)? {
             return Ok(true);
         }
         if let Some(slots) = inner.slots_to_compact(&maintenance) {
@@ -55,7 +48,7 @@ impl<D: Disk> Store<D> {
 
 impl<D: Disk> Inner<D> {
     /// Captures the queues, accounts, changes files and says so in one delta.
-    fn step(
+    pub(super) fn step(
         &self,
         maintenance: &mut Maintenance<D>,
         change: impl FnOnce(
@@ -80,57 +73,6 @@ impl<D: Disk> Inner<D> {
             self.state.lock().index.give_back(capture);
         }
         result.map(drop)
-    }
-
-    /// Runs of one tier, if there are enough of them.
-    fn runs_to_merge(&self, maintenance: &Maintenance<D>, view: &View<D>) -> Option<Vec<Arc<Run<D>>>> {
-        let mut tiers: BTreeMap<u32, Vec<Arc<Run<D>>>> = BTreeMap::new();
-        for run in view.runs.iter().filter(|run| !maintenance.runs_left_alone.contains(&run.number())) {
-            let above = run.entries() / LOWEST_TIER;
-            tiers.entry(above.checked_ilog(8).map_or(0, |tier| tier + 1)).or_default().push(Arc::clone(run));
-        }
-        tiers.into_values().find(|runs| runs.len() >= self.limits.runs_of_a_tier)
-    }
-
-    /// Several runs into one, without entries of which nothing is left.
-    fn merge(
-        &self,
-        maintenance: &mut Maintenance<D>,
-        live: &mut Live<'_, D>,
-        view: &View<D>,
-        runs: &[Arc<Run<D>>],
-    ) -> Result<Option<Change<D>>, StorageError> {
-        match self.try_merge(maintenance, live, view, runs) {
-            Err(error) if error.is_unreadable() => {
-                tracing::error!(%error, "runs are not merged, as one is damaged");
-                maintenance.runs_left_alone.extend(runs.iter().map(|run| run.number()));
-                Ok(None)
-            }
-            result => result.map(Some),
-        }
-    }
-
-    fn try_merge(
-        &self,
-        maintenance: &mut Maintenance<D>,
-        live: &mut Live<'_, D>,
-        view: &View<D>,
-        runs: &[Arc<Run<D>>],
-    ) -> Result<Change<D>, StorageError> {
-        let mut change = Change::of(maintenance.usage.clone());
-        let mut writer = LazyRun::new(self);
-        let mut merge = RunMerge::new(runs)?;
-        let result = (|| {
-            while let Some(entry) = merge.next()? {
-                if view.is_listed(&entry) && live.is_live(&entry) {
-                    writer.push(maintenance, &entry)?;
-                }
-            }
-            Ok(())
-        })();
-        change.runs.extend(writer.end(result)?);
-        change.gone.extend(runs.iter().map(|run| run.number()));
-        Ok(change)
     }
 
     /// Puts the whole state in a new file, if the changes outweigh it.
@@ -160,6 +102,12 @@ impl<'s, D: Disk> Live<'s, D> {
     fn new(store: &'s Inner<D>, capture: &'s Capture) -> Self {
         let captured = capture.queues.iter().map(|captured| (captured.id, &captured.resident));
         Self { store, captured: captured.collect(), queue: None }
+    }
+
+    /// As the queues are now. Right while nothing is captured: what is settled and not unaccounted is then
+    /// accounted, and the next delta says so unless an earlier one did.
+    pub(super) fn now(store: &'s Inner<D>) -> Self {
+        Self { store, captured: BTreeMap::new(), queue: None }
     }
 
     pub(super) fn is_live(&mut self, entry: &RunEntry) -> bool {

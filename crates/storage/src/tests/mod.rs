@@ -97,7 +97,8 @@ pub(crate) const ROOT: &str = "/data";
 
 pub(crate) fn small() -> StorageOptions {
     let (slot_bytes, batch_bytes) = (Some(64 << 10), Some(32 << 10));
-    StorageOptions { slot_bytes, batch_bytes, runs_of_a_tier: Some(3), ..StorageOptions::default() }
+    let (runs_of_a_tier, step_entries) = (Some(3), Some(20));
+    StorageOptions { slot_bytes, batch_bytes, runs_of_a_tier, step_entries, ..StorageOptions::default() }
 }
 
 pub(crate) fn start(disk: &MemoryDisk) -> Result<Running, StorageError> {

@@ -1,5 +1,7 @@
 //! Merging, compaction, and faults at every call of the disk on the way.
 
+use std::collections::BTreeSet;
+
 use super::model::{Model, Op, sorted};
 use super::*;
 
@@ -17,7 +19,7 @@ fn tidy_up(run: &Running) {
     let mut steps = 0;
     while run.store.tidy().unwrap() {
         steps += 1;
-        assert!(steps < 200, "tidying ends");
+        assert!(steps < 2000, "tidying ends");
     }
 }
 
@@ -78,6 +80,51 @@ fn sparse(run: &mut Running, rounds: u64, keep: u64) -> Vec<u64> {
         kept.extend(seqs.filter(|seq| seq % keep == 0));
     }
     kept
+}
+
+#[test]
+fn checkpoints_settlements_and_deletes_come_between_the_steps_of_a_merge() {
+    let disk = MemoryDisk::new(1);
+    let mut run = start_with(&disk, StorageOptions { step_entries: Some(1), ..small() }).unwrap();
+    for round in 0..3 {
+        for seq in round * 20 + 1..=round * 20 + 20 {
+            run.publish(1, seq, &seq.to_le_bytes());
+            run.publish(2, seq, b"goes");
+        }
+        run.step();
+        run.checkpoint().unwrap();
+    }
+    let (mut steps, mut left) = (0, (1..=60).collect::<BTreeSet<u64>>());
+    while run.store.tidy().unwrap() {
+        steps += 1;
+        // A step begins with the lowest numbers: some of these are in the new run already, others never get there.
+        match steps % 4 {
+            0 => {
+                left.remove(&(steps % 60));
+                run.gather.settle(1, &[(steps % 60, steps % 60)], SettleReason::Acknowledged)
+            }
+            1 if steps < 60 => {
+                left.insert(60 + steps);
+                run.publish(1, 60 + steps, &(60 + steps).to_le_bytes())
+            }
+            _ if steps == 30 => run.gather.settle(2, &[(0, u64::MAX)], SettleReason::QueueDeleted),
+            _ => continue,
+        };
+        run.step();
+        run.checkpoint().unwrap();
+        assert!(steps < 2000, "tidying ends");
+    }
+    assert!(steps > 60, "the merge takes a step for each entry, {steps} in all");
+    for _ in 0..2 {
+        let found = read_all(&run.store, 1);
+        assert_eq!(found.iter().map(|message| message.seq).collect::<BTreeSet<_>>(), left);
+        assert!(found.iter().all(|message| *message.payload == message.seq.to_le_bytes()));
+        assert_eq!(read_all(&run.store, 2), []);
+        drop(run);
+        run = start(&disk).unwrap();
+        assert_eq!(run.recovered.queues[&1].messages(), left.len() as u64);
+        assert!(!run.recovered.queues.contains_key(&2));
+    }
 }
 
 /// A life that passes through checkpoints, merging, compaction, reuse of slots, blobs, groups and a delete.
