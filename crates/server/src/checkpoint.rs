@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use leveret_storage::{Disk, Position, StorageError, Store};
+use leveret_storage::{CheckpointDone, Disk, Position, StorageError, Store};
 use parking_lot::{Condvar, Mutex};
 
 use crate::log::EndsProcess;
@@ -92,6 +92,22 @@ impl<D: Disk> Pacer<D> {
             }
         }
     }
+
+    /// Makes a checkpoint here and now: for a start, before the thread runs. Whom it kept waiting goes on.
+    ///
+    /// # Errors
+    /// As [`Store::checkpoint`].
+    pub fn checkpoint(
+        &self,
+        keep: &mut dyn FnMut(Position) -> Result<(), StorageError>,
+    ) -> Result<CheckpointDone, StorageError> {
+        self.0.rounds.lock().begun += 1;
+        let result = self.0.store.checkpoint(keep);
+        let mut rounds = self.0.rounds.lock();
+        rounds.ended = rounds.begun;
+        self.0.changed.notify_all();
+        result
+    }
 }
 
 /// The thread.
@@ -114,7 +130,7 @@ impl<D: Disk> CheckpointThread<D> {
         let shared = pacer.clone();
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             let _guard = EndsProcess;
-            if let Err(error) = shared.0.run(&mut keep) {
+            if let Err(error) = shared.run(&mut keep) {
                 failed(&error);
             }
         })?;
@@ -130,25 +146,46 @@ impl<D: Disk> CheckpointThread<D> {
     }
 }
 
-impl<D: Disk> Inner<D> {
+impl<D: Disk> Pacer<D> {
     fn run(&self, keep: &mut KeepDefinitions) -> Result<(), StorageError> {
+        let inner = &*self.0;
         let mut rest = LOOK_EVERY;
-        while self.wait(rest) {
-            rest = if self.store.checkpoint_is_due() {
-                self.checkpoint(keep)?
-            } else if self.is_short() && self.store.statistics().tail_records > 0 {
+        while inner.wait(rest) {
+            rest = if inner.store.checkpoint_is_due() {
+                self.round(keep)?
+            } else if inner.is_short() && inner.store.statistics().tail_records > 0 {
                 // Publishers wait, so no threshold is ever reached; what consumers settle frees slots only so.
-                self.checkpoint(keep)?;
-                while self.tidy()?.is_zero() {}
-                self.make_room()?;
+                self.round(keep)?;
+                while inner.tidy()?.is_zero() && !inner.store.checkpoint_is_due() {}
+                inner.make_room()?;
                 LOOK_EVERY
             } else {
-                self.tidy()?
+                inner.tidy()?
             };
         }
         Ok(())
     }
 
+    fn round(&self, keep: &mut KeepDefinitions) -> Result<Duration, StorageError> {
+        let begun = Instant::now();
+        match self.checkpoint(keep) {
+            Ok(done) => {
+                tracing::debug!(messages = done.messages, slots = done.slots, took = ?begun.elapsed(), "checkpoint");
+                Ok(Duration::ZERO)
+            }
+            Err(error) if error.is_full() => {
+                if self.0.store.spend_reserve()? {
+                    return Ok(Duration::ZERO);
+                }
+                tracing::error!("no checkpoint, as the disk is full: {error}");
+                Ok(FULL_RETRY)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<D: Disk> Inner<D> {
     /// Waits until something is due, or for this long. False at a stop.
     fn wait(&self, rest: Duration) -> bool {
         let mut rounds = self.rounds.lock();
@@ -175,31 +212,6 @@ impl<D: Disk> Inner<D> {
         }
     }
 
-    fn checkpoint(&self, keep: &mut KeepDefinitions) -> Result<Duration, StorageError> {
-        self.rounds.lock().begun += 1;
-        let begun = Instant::now();
-        let result = self.store.checkpoint(keep);
-        {
-            let mut rounds = self.rounds.lock();
-            rounds.ended = rounds.begun;
-            self.changed.notify_all();
-        }
-        match result {
-            Ok(done) => {
-                tracing::debug!(messages = done.messages, slots = done.slots, took = ?begun.elapsed(), "checkpoint");
-                Ok(Duration::ZERO)
-            }
-            Err(error) if error.is_full() => {
-                if self.store.spend_reserve()? {
-                    return Ok(Duration::ZERO);
-                }
-                tracing::error!("no checkpoint, as the disk is full: {error}");
-                Ok(FULL_RETRY)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     /// Gives back what is too much, and in idle moments holds ready what will be needed.
     fn make_room(&self) -> Result<(), StorageError> {
         let is_short = self.is_short();
@@ -215,5 +227,55 @@ impl<D: Disk> Inner<D> {
     /// There is little room on the disk, or none.
     fn is_short(&self) -> bool {
         self.is_short.load(Ordering::Relaxed) || self.is_full.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::mpsc;
+
+    use leveret_storage::{
+        DataDir, LogWriter, MemoryDisk, MessageFlags, Payload, StorageOptions, open_store,
+    };
+
+    use super::*;
+
+    /// A log of which a checkpoint is overdue, and its pacer, behind which no thread runs.
+    fn overdue() -> (LogWriter<MemoryDisk>, Pacer<MemoryDisk>) {
+        let options = StorageOptions { tail_messages: Some(2), ..StorageOptions::default() };
+        let dir = DataDir::open(MemoryDisk::new(1), Path::new("/data"), options).unwrap();
+        let recovered = open_store(&dir, None).unwrap();
+        let mut log = LogWriter::open(&dir, recovered.tail).unwrap();
+        let mut gather = log.gather();
+        for seq in 1..=4 {
+            gather.message(1, seq, MessageFlags::NONE, 0, 0, Payload::parts(&[b"body"]));
+        }
+        log.step(&mut gather).unwrap();
+        (log, Pacer::new(recovered.store, Arc::default(), false))
+    }
+
+    #[test]
+    fn the_checkpoint_of_a_start_lets_the_log_go_on() {
+        let (_log, pacer) = overdue();
+        assert!(pacer.0.store.checkpoint_is_overdue());
+        let (tell, told) = mpsc::channel();
+        let held = {
+            let pacer = pacer.clone();
+            thread::spawn(move || {
+                pacer.hold();
+                tell.send(()).unwrap();
+            })
+        };
+        // It asked for a checkpoint, so it waits, or is about to.
+        let mut rounds = pacer.0.rounds.lock();
+        while !rounds.is_due {
+            pacer.0.changed.wait(&mut rounds);
+        }
+        drop(rounds);
+        assert!(told.try_recv().is_err());
+        pacer.checkpoint(&mut |_| Ok(())).unwrap();
+        told.recv_timeout(Duration::from_secs(60)).expect("the log goes on");
+        held.join().unwrap();
     }
 }

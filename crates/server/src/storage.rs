@@ -85,7 +85,7 @@ impl Logs {
         definitions: DefinitionKeeper,
     ) -> Result<StorageThreads, ServerError> {
         if self.store.checkpoint_is_due() {
-            self.store.checkpoint(&mut |position| definitions.keep(position)).or_else(unless_full)?;
+            self.pacer.checkpoint(&mut |position| definitions.keep(position)).or_else(unless_full)?;
         }
         let thread = |what: &str| ServerError::system(format!("start the {what}"));
         let io = IoThreads::start(&self.io, broker).map_err(thread("threads that read"))?;
