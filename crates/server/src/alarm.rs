@@ -50,6 +50,8 @@ trait Gauge: Send + Sync {
     fn memory_of_machine(&self) -> u64;
     /// Memory in use by this process that cannot be dropped, in bytes.
     fn memory_used(&self) -> Option<u64>;
+    /// Has memory that is not in use any more given back to the system: all of it, or what has not been for a while.
+    fn give_back(&self, all: bool);
     /// Free disk space under the data folder for this user, in bytes.
     fn disk_free(&self) -> Option<u64>;
 }
@@ -180,9 +182,8 @@ impl Alarms {
 
     /// Measures once. What cannot be measured leaves its alarm as it is.
     pub fn measure(&self) {
-        if let Some(used) = self.gauge.memory_used() {
+        if let Some((used, limit)) = self.measure_memory() {
             self.memory_used.store(used, Ordering::Relaxed);
-            let limit = self.memory_limit();
             self.set(Alarm::Memory, &self.memory, used > limit, used, limit);
         }
         let free = self.gauge.disk_free();
@@ -197,6 +198,18 @@ impl Alarms {
             self.disk_free.store(free, Ordering::Relaxed);
             self.set(Alarm::Disk, &self.disk, free < limit, free, limit);
         }
+    }
+
+    /// Memory in use and its limit. What the allocator merely holds must neither raise an alarm nor keep one on: where
+    /// publishers wait nothing is allocated, and nothing would be given back.
+    fn measure_memory(&self) -> Option<(u64, u64)> {
+        self.gauge.give_back(false);
+        let (used, limit) = (self.gauge.memory_used()?, self.memory_limit());
+        if used <= limit {
+            return Some((used, limit));
+        }
+        self.gauge.give_back(true);
+        Some((self.gauge.memory_used()?, limit))
     }
 
     fn set(&self, alarm: Alarm, flag: &AtomicBool, on: bool, value_bytes: u64, limit_bytes: u64) {
@@ -232,6 +245,8 @@ mod tests {
     struct Readings {
         used: AtomicU64,
         free: AtomicU64,
+        /// Part of `used` that is given back when all of it is asked for.
+        held: AtomicU64,
         broken: AtomicBool,
     }
 
@@ -246,6 +261,12 @@ mod tests {
 
         fn memory_used(&self) -> Option<u64> {
             (!self.broken.load(Ordering::Relaxed)).then(|| self.used.load(Ordering::Relaxed))
+        }
+
+        fn give_back(&self, all: bool) {
+            if all {
+                self.used.fetch_sub(self.held.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+            }
         }
 
         fn disk_free(&self) -> Option<u64> {
@@ -280,6 +301,20 @@ mod tests {
             assert_eq!(changes.has_changed().unwrap(), told, "{used} {free}");
             assert_eq!(*changes.borrow_and_update(), alarms.state());
             assert_eq!((alarms.memory_used(), alarms.disk_free()), (used, Some(free)));
+        }
+    }
+
+    #[test]
+    fn what_is_held_and_not_used_raises_no_alarm() {
+        let (readings, alarms) = start(MemoryWatermark::Relative(0.6), DiskFreeLimit::Absolute(50));
+        // (memory used, held of it) to (memory alarm, memory used as told)
+        let steps =
+            [(600, 300, false, 600), (700, 100, false, 600), (700, 99, true, 601), (900, 500, false, 400)];
+        for (used, held, alarm, told) in steps {
+            readings.used.store(used, Ordering::Relaxed);
+            readings.held.store(held, Ordering::Relaxed);
+            alarms.measure();
+            assert_eq!((alarms.state().memory, alarms.memory_used()), (alarm, told), "{used} {held}");
         }
     }
 

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod alarm;
 #[cfg(feature = "count-allocations")]
 pub mod allocations;
+pub mod allocator;
 pub mod application;
 pub mod checkpoint;
 pub mod clock;

@@ -170,7 +170,9 @@ impl SharedLog {
                 inner.appended.wait(&mut gather);
             } else if inner.appended.wait_for(&mut gather, IDLE).timed_out() && gather.is_empty() {
                 idle = true;
+                gather.release();
                 drop(gather);
+                batch.release();
                 writer.idle().or_else(ignore_full)?;
                 gather = inner.gather.lock();
             }

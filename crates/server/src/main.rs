@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use leveret_server::config::{Args, Config, config_docs, unused_variables};
 use leveret_server::server::ServerError;
-use leveret_server::{node, offline, telemetry};
+use leveret_server::{allocator, node, offline, telemetry};
 
 // The allocator of the hot path: some five times the system's rate for small blocks freed on another thread.
 #[cfg(not(feature = "count-allocations"))]
@@ -23,6 +23,7 @@ const EX_SOFTWARE: u8 = 70;
 const EX_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
+    allocator::use_small_pages();
     let args = Args::parse();
     if args.print_config_docs {
         let written = std::io::stdout().write_all(config_docs().as_bytes());

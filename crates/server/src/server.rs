@@ -7,6 +7,7 @@ use leveret_core::BrokerError;
 use leveret_core::access::{Access, PasswordHash, Permission, User};
 use leveret_core::connection::{Announcement, TlsFacts, Tuning};
 use leveret_core::definition::{Definition, VhostDefinition};
+use leveret_core::limits::LOG_BACKLOG_BYTES;
 use leveret_engine::boot::{BootError, boot, is_first_start};
 use leveret_engine::broker::Settings;
 use leveret_engine::{Broker, Log, Peer, Registry, Session};
@@ -36,6 +37,21 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most memory that messages take unless more is asked for.
 const MOST_HOT_BYTES: u64 = 64 << 20;
+
+/// Bytes on their way to the disk may take this part of the memory limit, or [`LOG_BACKLOG_BYTES`]: they stand in
+/// buffers that grow by doubling, two for each of two logs.
+const LOG_BACKLOG_PART: u64 = 16;
+
+/// Unsettled messages of the log's tail may take this part of the memory limit, or what the storage takes by default:
+/// there may be twice as many before the log waits, in rings that grow by doubling, in each of two logs.
+const TAIL_PART: u64 = 32;
+
+/// Memory of an unsettled message in the log's tail.
+const TAIL_MESSAGE_BYTES: u64 = 64;
+
+/// Unsettled messages above the last checkpoint, where memory is no matter, and the fewest that are worth one.
+const MOST_TAIL_MESSAGES: u64 = 256 << 10;
+const LEAST_TAIL_MESSAGES: u64 = 16 << 10;
 
 /// Why a broker could not start or stop.
 #[derive(Debug, thiserror::Error)]
@@ -83,10 +99,11 @@ pub struct Server {
 }
 
 /// Takes the data folder, and says aloud if confirms promise less than they should.
-fn open_data_dir(config: &Config) -> Result<DataDir<RealDisk>, StorageError> {
+fn open_data_dir(config: &Config, memory_limit: u64) -> Result<DataDir<RealDisk>, StorageError> {
     let options = StorageOptions {
         slot_bytes: config.slot_bytes,
         durability: config.durability,
+        tail_messages: Some(tail_messages(memory_limit)),
         ..StorageOptions::default()
     };
     let dir = DataDir::open(RealDisk, &config.data_dir, options)?;
@@ -104,7 +121,7 @@ impl Server {
     /// # Errors
     /// [`ServerError`]; nothing is served then.
     pub fn start(config: &Config, memory_limit: u64, clock: Clock) -> Result<Self, ServerError> {
-        let dir = open_data_dir(config)?;
+        let dir = open_data_dir(config, memory_limit)?;
         let mut checkpoint: Box<dyn DefinitionCheckpoint> =
             Box::new(SledCheckpoint::new(dir.definitions_folder(), dir.log_id()));
         let access = Access::new(config.loopback_users.iter().map(|user| user.as_str().into()));
@@ -239,6 +256,17 @@ pub(crate) fn end_process(what: &str, error: &StorageError) {
     std::process::exit(74);
 }
 
+/// Unsettled messages at which a checkpoint is due, by the memory limit in bytes.
+fn tail_messages(memory_limit: u64) -> u64 {
+    (memory_limit / TAIL_PART / TAIL_MESSAGE_BYTES).clamp(LEAST_TAIL_MESSAGES, MOST_TAIL_MESSAGES)
+}
+
+/// Bytes that may wait for the log, by the memory limit in bytes.
+fn log_backlog(memory_limit: u64) -> usize {
+    usize::try_from(memory_limit / LOG_BACKLOG_PART)
+        .map_or(LOG_BACKLOG_BYTES, |part| part.min(LOG_BACKLOG_BYTES))
+}
+
 fn settings(config: &Config, memory_limit: u64) -> Settings {
     Settings {
         tuning: Tuning {
@@ -257,8 +285,8 @@ fn settings(config: &Config, memory_limit: u64) -> Settings {
         max_message_size: config.max_message_size,
         default_queue_type: config.default_queue_type.clone(),
         hot_window_bytes: config.hot_window_bytes.unwrap_or_else(|| (memory_limit / 8).min(MOST_HOT_BYTES)),
+        log_backlog_bytes: log_backlog(memory_limit),
         unfinished_bytes: (memory_limit / 10).max(config.max_message_size),
-        ..Settings::default()
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Gauge;
+use crate::allocator;
 
 /// This machine.
 pub(super) struct SystemGauge {
@@ -37,6 +38,10 @@ impl Gauge for SystemGauge {
     /// Anonymous memory: pages of files do not count, since the system drops them when it must.
     fn memory_used(&self) -> Option<u64> {
         kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon:")
+    }
+
+    fn give_back(&self, all: bool) {
+        allocator::give_back(all);
     }
 
     fn disk_free(&self) -> Option<u64> {

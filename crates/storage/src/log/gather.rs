@@ -237,6 +237,14 @@ impl Gather {
         self.meta.len() + self.small.len() + self.large_bytes
     }
 
+    /// Gives back buffers that a burst has left large. For a quiet moment, and an empty gather.
+    pub fn release(&mut self) {
+        if self.is_empty() {
+            (self.meta, self.small) = (Vec::new(), Vec::new());
+            (self.large, self.blobs, self.cuts) = (Vec::new(), Vec::new(), Vec::new());
+        }
+    }
+
     /// Whether nothing waits to be written.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -6,6 +6,7 @@ use leveret_tests::{
     broker::{Broker, Options},
     control_group::ControlGroup,
     process::{anonymous_bytes, resident_bytes},
+    wait::{PATIENCE, until},
 };
 
 use super::{
@@ -53,6 +54,40 @@ fn a_backlog_of_ten_times_the_memory_is_kept_and_drained() {
     assert_eq!(group.kills(), 0, "killed for want of memory");
     assert!(broker.is_alive());
     assert!(filling.max(draining) <= MOST_ANONYMOUS, "{filling} {draining}");
+    broker.kill();
+}
+
+/// A broker that nobody uses takes little: nothing is held that is not needed.
+#[test]
+fn an_idle_broker_is_small() {
+    const MOST_ANONYMOUS: u64 = 16 * MIB;
+    let mut broker = Broker::start();
+    let anonymous = anonymous_bytes(broker.pid()).expect("a living process");
+    println!(
+        "idle: {} KiB anonymous, {} KiB resident",
+        anonymous / 1024,
+        resident_bytes(broker.pid()) / 1024
+    );
+    assert!(anonymous <= MOST_ANONYMOUS, "{anonymous}");
+    broker.kill();
+}
+
+/// What was freed goes back to the system: an alarm that large messages have raised does not stay on, and their
+/// publisher goes on without anybody else's help.
+#[test]
+fn large_messages_block_their_publisher_for_a_moment_at_most() {
+    const LARGE: Length = |_| 1 << 20;
+    const LIMIT: u64 = 64 * MIB;
+    let count = scaled(2_500_000).clamp(300, 2_500);
+    let config = format!("vm_memory_high_watermark.absolute = {LIMIT}\nleveret.slot_size = 4MiB\n");
+    let mut broker = Broker::start_with(Options::config(&config));
+    declare(broker.amqp(), QUEUE);
+    let pid = broker.pid();
+    let anonymous = || anonymous_bytes(pid).unwrap_or_default();
+    let ((), peak) = with_peak(anonymous, || publish(broker.amqp(), (QUEUE, LARGE), 0..count, |_| {}));
+    println!("{count} messages of 1 MiB under an alarm at 64 MiB: at most {} MiB anonymous", peak / MIB);
+    until("memory is given back", PATIENCE, || (anonymous() <= LIMIT).then_some(()));
+    Reader::new(broker.amqp(), (QUEUE, LARGE), 0, 10).read_to(count, |_| {});
     broker.kill();
 }
 
