@@ -55,6 +55,11 @@ impl Lines {
         self.0.entry(order_key).or_default()
     }
 
+    /// The messages of all lines.
+    pub(crate) fn messages(&self) -> u64 {
+        self.0.values().map(|line| line.messages).sum()
+    }
+
     /// Lines with messages, by order key.
     pub(crate) fn into_vec(self) -> Vec<(u64, LineCount)> {
         self.0.into_iter().filter(|(_, line)| line.messages > 0).collect()

@@ -59,7 +59,7 @@ pub struct RecoveredMessage {
     pub payload: Bytes,
 }
 
-/// A queue of which a live message cannot be read. It must not be served.
+/// A queue of which live messages cannot be read or counted. It must not be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
     /// The queue. Messages of it may have gone to the sink before.
@@ -70,6 +70,22 @@ pub struct Quarantined {
     pub offset: u64,
     /// What is wrong.
     pub reason: String,
+}
+
+impl Quarantined {
+    /// For what cannot be read of a queue.
+    ///
+    /// # Errors
+    /// What is no damage.
+    pub(crate) fn of(queue: u64, error: StorageError) -> Result<Self, StorageError> {
+        match error {
+            StorageError::Corrupt { file, offset, why: reason } => Ok(Self { queue, file, offset, reason }),
+            StorageError::Io { file, op, source } if error.is_unreadable() => {
+                Ok(Self { queue, file, offset: 0, reason: format!("{op} failed: {source}") })
+            }
+            other => Err(other),
+        }
+    }
 }
 
 /// What the log says of a queue.
@@ -121,7 +137,7 @@ pub struct Recovered<D: Disk> {
     pub last_queue: u64,
     /// Whether the last stop was clean. What was delivered is then known exactly.
     pub clean_stop: bool,
-    /// Queues that lost a message to damage.
+    /// Queues of which damage does not let know how much lives. Other damage shows when it is read.
     pub quarantined: Vec<Quarantined>,
     /// What was read.
     pub statistics: RecoveryStatistics,
@@ -203,7 +219,7 @@ pub fn open_store<D: Disk>(
         .filter(|blob| !maintenance.usage.blobs.contains_key(blob) && !index.blobs.knows(*blob));
     maintenance.orphans.extend(unknown.map(|blob| blob_path(&dir.log_folder(), blob)));
     let store = Store::new(dir, index, runs, maintenance);
-    store.account_after_recovery()?;
+    let quarantined = store.account_after_recovery()?;
     let queues = store.recovered_queues();
     tail.sink = store.sink();
     tail.manifest_number = store.manifest_number();
@@ -213,7 +229,7 @@ pub fn open_store<D: Disk>(
         next_position: Position(next_position),
         last_queue,
         clean_stop,
-        quarantined: Vec::new(),
+        quarantined,
         statistics: RecoveryStatistics {
             slots,
             torn_bytes: torn.bytes,
@@ -242,12 +258,13 @@ pub fn recover<D: Disk>(
         for (order_key, _) in &found.lines {
             match read_line(&recovered.store, *queue, *order_key) {
                 Ok(line) => messages.extend(line),
-                Err(StorageError::Corrupt { file, offset, why: reason }) => {
-                    recovered.quarantined.push(Quarantined { queue: *queue, file, offset, reason });
+                Err(error) => {
+                    if recovered.quarantined.iter().all(|found| found.queue != *queue) {
+                        recovered.quarantined.push(Quarantined::of(*queue, error)?);
+                    }
                     messages.clear();
                     break;
                 }
-                Err(error) => return Err(error),
             }
         }
         messages.sort_by_key(|message: &RecoveredMessage| message.seq);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::index::{Lines, Unaccounted};
+use crate::index::{Lines, Resident, Unaccounted};
 use crate::manifest::{BlobNote, Changed, SlotNote};
 use crate::ranges::RangeSet;
 use crate::run::{Run, RunEntry, RunKey};
@@ -143,6 +143,27 @@ pub(crate) fn account<D: Disk>(
                 tracing::error!(queue = unaccounted.queue, %error, "settled messages are not accounted");
             }
             result => result?,
+        }
+    }
+    Ok(lines)
+}
+
+/// What lives of a queue in runs, by order key.
+///
+/// # Errors
+/// `Corrupt` or `Io`, if some of it cannot be read.
+pub(crate) fn live_lines<D: Disk>(
+    view: &View<D>,
+    queue: u64,
+    resident: &Resident,
+) -> Result<Lines, StorageError> {
+    let key = |end| RunKey { queue, order_key: end, seq: end };
+    let mut lines = Lines::default();
+    let mut merge = view.merge(key(0), key(u64::MAX))?;
+    while let Some(entry) = merge.next()? {
+        let seq = entry.key.seq;
+        if seq < resident.end && !resident.settled.contains(seq) && view.is_listed(&entry) {
+            lines.of(entry.key.order_key).add(entry.at.body_len, entry.deadline_ms);
         }
     }
     Ok(lines)

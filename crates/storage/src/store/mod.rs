@@ -25,18 +25,18 @@ use crate::data_dir::DataDir;
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::format::{BATCH_HEADER, LogId};
-use crate::index::{Index, LineCount, NoDefinitions, QueueIndex};
+use crate::index::{Index, LineCount, Lines, NoDefinitions, QueueIndex, Resident};
 use crate::log::pool::SlotPool;
 use crate::log::sink::{BatchSink, DurableBatch};
 use crate::log::writer::LogWriter;
 use crate::manifest::Manifest;
-use crate::recovery::RecoveredQueue;
+use crate::recovery::{Quarantined, RecoveredQueue};
 use crate::run::Run;
 
 use view::View;
 
 pub(crate) use accounting::Usage;
-use accounting::account;
+use accounting::{account, live_lines};
 pub use checkpoint::CheckpointDone;
 pub(crate) use maintenance::Maintenance;
 pub use read::{Found, Located, Read};
@@ -158,8 +158,9 @@ impl<D: Disk> Store<D> {
     }
 
     /// Takes what was settled above the cut out of the counts of its queues. What is settled as a whole is
-    /// left to the next checkpoint: nothing is counted of it.
-    pub(crate) fn account_after_recovery(&self) -> Result<(), StorageError> {
+    /// left to the next checkpoint: nothing is counted of it. Gives the queues of which runs do not tell any
+    /// more how much is left.
+    pub(crate) fn account_after_recovery(&self) -> Result<Vec<Quarantined>, StorageError> {
         let mut maintenance = self.0.maintenance.lock();
         let mut unaccounted = Vec::new();
         let view = {
@@ -179,7 +180,35 @@ impl<D: Disk> Store<D> {
             self.0.state.lock().index.set_lines(settled.queue, |lines| gone.parted(lines));
         }
         self.0.state.lock().index.give_back_unaccounted(later);
-        Ok(())
+        self.count_again(&view)
+    }
+
+    /// Counts what runs have of queues whose counts do not come to what is live: a damaged block could not
+    /// be accounted, now or in an earlier life. A limited queue would drop live messages for those that are
+    /// counted and gone. Gives those that cannot be counted.
+    fn count_again(&self, view: &View<D>) -> Result<Vec<Quarantined>, StorageError> {
+        let miscounted: Vec<(u64, Resident)> = {
+            let state = self.0.state.lock();
+            let queues = state.index.queues.iter();
+            let wrong = queues.filter(|(_, queue)| {
+                let live = queue.messages();
+                live > 0 && queue.lines().messages() != live
+            });
+            wrong.filter_map(|(id, queue)| Some((*id, queue.resident.as_deref()?.clone()))).collect()
+        };
+        let mut quarantined = Vec::new();
+        for (queue, resident) in miscounted {
+            // Of what is settled as a whole nothing need be read.
+            let is_any = resident.messages() > 0;
+            match if is_any { live_lines(view, queue, &resident) } else { Ok(Lines::default()) } {
+                Ok(lines) => {
+                    tracing::debug!(queue, "counted again");
+                    self.0.state.lock().index.set_lines(queue, |_| lines.into_vec());
+                }
+                Err(error) => quarantined.push(Quarantined::of(queue, error)?),
+            }
+        }
+        Ok(quarantined)
     }
 
     /// What is known of each queue.

@@ -1,5 +1,6 @@
 //! Tests of the whole crate through its public face, on a disk in memory that can crash.
 
+mod accounting;
 mod blobs;
 mod checkpoint;
 mod damage;
