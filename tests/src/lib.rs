@@ -25,6 +25,7 @@ pub mod http;
 pub mod ledger;
 pub mod login;
 pub mod methods;
+pub mod numbered;
 pub mod process;
 pub mod small_disk;
 pub mod strace;

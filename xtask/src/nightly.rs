@@ -145,10 +145,13 @@ fn backlog() -> Result<Tally, Failure> {
     Ok(Tally::of_cargo(&ended).less_skipped(&ended))
 }
 
-/// Every byte of a small data directory flipped, every file of it cut at every length; 4,096 places of the definitions.
+/// Every byte of a small data directory flipped, every file of it cut at every length; 4,096 places of the
+/// definitions; 512 places of a directory that a broker then starts on.
 fn rot() -> Result<Tally, Failure> {
     let mut command = cargo(&["test", "--package=leveret-storage", "--", "--nocapture", "_rot::"]);
-    tests(command.env("LEVERET_ROT", "all"))
+    let mut total = tests(command.env("LEVERET_ROT", "all"))?;
+    total += programme("rot::", &[("LEVERET_ROT", "all")])?;
+    Ok(total)
 }
 
 /// Ten thousand seeds of simulated lives; then each planted fault must be found.

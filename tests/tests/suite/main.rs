@@ -24,6 +24,7 @@ mod permissions;
 mod powercut;
 mod pressure;
 mod redelivery;
+mod rot;
 mod syscalls;
 mod tls;
 mod wrong_use;

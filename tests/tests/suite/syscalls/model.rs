@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io};
 use leveret_tests::{
     client::{Client, Content},
     methods::{Properties, queue},
+    numbered::number,
     wire::Table,
 };
 
@@ -133,30 +134,6 @@ impl Queue {
             }
         }
     }
-}
-
-/// The body of a message: its number, its length, and octets that follow from both.
-pub(super) fn body(number: u32, len: usize) -> Vec<u8> {
-    let len = len.max(8);
-    let mut body = Vec::with_capacity(len + 4);
-    body.extend(number.to_be_bytes());
-    body.extend(u32::try_from(len).expect("a small body").to_be_bytes());
-    let mut state = number.wrapping_mul(0x9E37_79B9) | 1;
-    while body.len() < len {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        body.extend(state.to_le_bytes());
-    }
-    body.truncate(len);
-    body
-}
-
-/// The number of an unaltered body.
-pub(super) fn number(bytes: &[u8]) -> Option<u32> {
-    let number = u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?);
-    let len = u32::from_be_bytes(bytes.get(4..8)?.try_into().ok()?);
-    (len as usize == bytes.len() && body(number, bytes.len()) == bytes).then_some(number)
 }
 
 fn redelivered(content: &Content) -> bool {

@@ -6,11 +6,12 @@ use leveret_tests::{
     client::{Client, Event},
     describe::describe,
     methods::{Properties, basic, confirm, exchange, queue, tx},
+    numbered::{body, number},
     wait::PATIENCE,
     wire::Table,
 };
 
-use super::model::{Fate, Model, body, number};
+use super::model::{Fate, Model};
 
 const BOTH: &str = "both";
 /// Never read, now and then deleted: what keeps slots from being empty.
