@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use leveret_core::ids::{QueueId, QueueSeq};
-use leveret_storage::{Disk, Found, Position, Read, RecoveredMessage, StorageError, Store};
+use leveret_storage::{Disk, Found, Located, Position, Read, RecoveredMessage, StorageError, Store};
 
 use crate::broker::Broker;
 use crate::queue::{QueueRef, WeakQueue};
@@ -54,15 +54,22 @@ impl<S: Seams> Fetch<S> {
     /// # Errors
     /// [`Damage`], whatever kept the messages from being read.
     pub fn read<D: Disk>(&self, store: &Store<D>) -> Result<Part, Damage> {
-        let Found { messages, is_all } = store.read(&Read {
+        Ok(self.locate(store)?.load()?.into())
+    }
+
+    /// Finds the messages in one of the two logs: the first half of a [`read`](Self::read).
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn locate<D: Disk>(&self, store: &Store<D>) -> Result<Located<D>, Damage> {
+        Ok(store.locate(&Read {
             queue: self.id.0,
             order_key: self.order_key,
             first: self.first,
             last: self.last,
             most_messages: self.most_messages,
             most_bytes: self.most_bytes,
-        })?;
-        Ok(Part { messages, is_all })
+        })?)
     }
 }
 
@@ -79,6 +86,12 @@ impl Default for Part {
     /// Nothing, and all of it.
     fn default() -> Self {
         Self { messages: Vec::new(), is_all: true }
+    }
+}
+
+impl From<Found> for Part {
+    fn from(Found { messages, is_all }: Found) -> Self {
+        Self { messages, is_all }
     }
 }
 

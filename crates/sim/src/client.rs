@@ -44,8 +44,12 @@ pub struct Client {
     session: Session<Plain>,
     wakes: Wakes,
     reader: Reader,
+    /// What the session has handed over and the socket has not taken yet.
+    unwritten: WriteQueue,
     /// What the session has not taken yet: it waits behind a get that waits for the disk.
     unsent: BytesMut,
+    /// What is sent is kept until it can be sent at once.
+    is_corked: bool,
     /// The publish sequence number of the next confirm.
     pub next_publish: u64,
     /// Published and not confirmed: the messages' numbers.
@@ -87,7 +91,9 @@ impl Client {
             session,
             wakes,
             reader: Reader::default(),
+            unwritten: WriteQueue::default(),
             unsent: BytesMut::new(),
+            is_corked: false,
             next_publish: 1,
             unconfirmed: BTreeMap::new(),
             unacked: BTreeMap::new(),
@@ -137,10 +143,18 @@ impl Client {
     /// Sends bytes.
     pub fn send(&mut self, bytes: &[u8]) {
         self.unsent.extend_from_slice(bytes);
-        if self.session.wants_input() {
+        if !self.is_corked && self.session.wants_input() {
             let flow = self.session.input(&mut self.unsent, NOW);
             self.closed |= flow != Flow::Go;
         }
+    }
+
+    /// Sends several things so that they arrive together: between two of them the broker might stop reading.
+    pub fn send_together(&mut self, send: impl FnOnce(&mut Self)) {
+        self.is_corked = true;
+        send(self);
+        self.is_corked = false;
+        self.send(&[]);
     }
 
     /// Sends a method.
@@ -156,6 +170,28 @@ impl Client {
     /// # Errors
     /// Bytes that are no frames.
     pub fn read(&mut self) -> Result<Vec<Event>, Violation> {
+        self.be_woken();
+        // Room in the outbox lets consumers that waited for it go on: what they take comes in a later round.
+        let mut empty_rounds = 0;
+        while empty_rounds < 2 {
+            empty_rounds = if self.receive(usize::MAX) == 0 { empty_rounds + 1 } else { 0 };
+        }
+        self.ask_for_wake();
+        self.events()
+    }
+
+    /// Takes some of what there is to read: the socket has no room for more.
+    ///
+    /// # Errors
+    /// Bytes that are no frames.
+    pub fn read_some(&mut self, most_bytes: usize) -> Result<Vec<Event>, Violation> {
+        self.be_woken();
+        self.receive(most_bytes);
+        self.ask_for_wake();
+        self.events()
+    }
+
+    fn be_woken(&mut self) {
         while self.wakes.take() > 0 {
             let flow = self.session.woken(NOW);
             self.closed |= flow != Flow::Go;
@@ -166,22 +202,34 @@ impl Client {
             let flow = self.session.input(&mut self.unsent, NOW);
             self.closed |= flow != Flow::Go;
         }
-        // Room in the outbox lets consumers that waited for it go on: what they take comes in a later round.
-        let mut empty_rounds = 0;
-        while empty_rounds < 2 {
-            let mut output = WriteQueue::default();
-            self.session.take_output(&mut output);
-            empty_rounds = if output.has_remaining() { 0 } else { empty_rounds + 1 };
-            while output.has_remaining() {
-                let chunk = output.chunk().len();
-                self.reader.push(output.chunk());
-                output.advance(chunk);
-            }
+    }
+
+    /// Reads at most so many bytes off the socket. The session hands out more only once all it gave before was taken.
+    fn receive(&mut self, most_bytes: usize) -> usize {
+        if !self.unwritten.has_remaining() {
+            self.session.take_output(&mut self.unwritten);
+        }
+        let mut left = most_bytes;
+        while self.unwritten.has_remaining() && left > 0 {
+            let chunk = self.unwritten.chunk();
+            let now = chunk.len().min(left);
+            self.reader.push(chunk.get(..now).unwrap_or_default());
+            self.unwritten.advance(now);
+            left -= now;
+        }
+        if !self.unwritten.has_remaining() {
             self.session.flushed(NOW);
         }
+        most_bytes - left
+    }
+
+    fn ask_for_wake(&mut self) {
         if !self.session.wants_input() {
             self.session.wake_when_log_catches_up();
         }
+    }
+
+    fn events(&mut self) -> Result<Vec<Event>, Violation> {
         let mut events = Vec::new();
         while let Some(event) = self
             .reader

@@ -1,21 +1,45 @@
-//! Reads of what is not in memory: asked, read, and answered in three steps, with anything between them.
+//! Reads of what is not in memory: asked, found, read, and answered in four steps, with anything between them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leveret_engine::{Broker, ColdStore, Damage, Fetch, Fetched, Log, WeakQueue};
-use leveret_storage::{MemoryDisk, Position, Store};
+use leveret_storage::{Located, MemoryDisk, Position, Store};
 
 use crate::chance::Chance;
 use crate::seams::Plain;
 
+/// What was found is read in one of so many steps, so that files change under it now and then.
+const LINGERS: u64 = 4;
+
 /// What a queue waits for.
 enum Job {
-    /// To be read, once it is written.
+    /// To be looked for, once it is written.
     Asked(Fetch<Plain>),
+    /// Found, in the log and in the spill, and to be read.
+    Found(WeakQueue<Plain>, Places),
     /// Read, and not told.
     Read(WeakQueue<Plain>, Result<Fetched, Damage>),
     /// To be told once the log is synced so far.
     Exposed(WeakQueue<Plain>, Position),
+}
+
+/// Where messages lie: whatever happens to the files, they can be read from there as long as this is held.
+struct Places {
+    log: Option<Located<MemoryDisk>>,
+    spill: Option<Located<MemoryDisk>>,
+}
+
+impl Places {
+    fn load(self) -> Result<Fetched, Damage> {
+        let mut fetched = Fetched::default();
+        if let Some(log) = self.log {
+            fetched.log = log.load()?.into();
+        }
+        if let Some(spill) = self.spill {
+            fetched.spill = spill.load()?.into();
+        }
+        Ok(fetched)
+    }
 }
 
 /// The stores of the log and of the spill, and what is asked of them.
@@ -51,6 +75,12 @@ impl SimStore {
         &self.log
     }
 
+    /// The spill's store.
+    #[must_use]
+    pub fn spill(&self) -> &Store<MemoryDisk> {
+        &self.spill
+    }
+
     /// Whether nothing is asked.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -61,15 +91,10 @@ impl SimStore {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self, fetch: &Fetch<Plain>) -> Result<Fetched, Damage> {
-        let mut fetched = Fetched::default();
-        if fetch.log.is_some() {
-            fetched.log = fetch.read(&self.log)?;
-        }
-        if fetch.spill.is_some() {
-            fetched.spill = fetch.read(&self.spill)?;
-        }
-        Ok(fetched)
+    fn locate(&self, fetch: &Fetch<Plain>) -> Result<Places, Damage> {
+        let log = fetch.log.map(|_| fetch.locate(&self.log)).transpose()?;
+        let spill = fetch.spill.map(|_| fetch.locate(&self.spill)).transpose()?;
+        Ok(Places { log, spill })
     }
 }
 
@@ -102,13 +127,29 @@ pub fn step(broker: &Arc<Broker<Plain>>, chance: &mut Chance) -> Step {
                 store.jobs().push(Job::Asked(fetch));
                 return Step::Nothing;
             }
-            let found = store.read(&fetch);
+            match store.locate(&fetch) {
+                Ok(places) => {
+                    store.jobs().push(Job::Found(fetch.queue, places));
+                    Step::Done
+                }
+                Err(damage) => {
+                    store.jobs().push(Job::Read(fetch.queue, Err(damage)));
+                    Step::Damaged
+                }
+            }
+        }
+        Job::Found(queue, places) if !chance.one_in(LINGERS) => {
+            store.jobs().push(Job::Found(queue, places));
+            Step::Nothing
+        }
+        Job::Found(queue, places) => {
+            let found = places.load();
             let step = match &found {
                 Err(_) => Step::Damaged,
                 Ok(fetched) if !fetched.spill.messages.is_empty() => Step::Spilled,
                 Ok(_) => Step::Done,
             };
-            store.jobs().push(Job::Read(fetch.queue, found));
+            store.jobs().push(Job::Read(queue, found));
             step
         }
         Job::Read(queue, found) => {

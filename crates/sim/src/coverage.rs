@@ -23,9 +23,18 @@ const NEEDED: &[&str] = &[
     "expiry",
     "cold read",
     "spill",
+    "spill checkpoint",
     "checkpoint",
-    "slot freed",
+    "merge",
+    "compaction",
+    "slot reused",
     "blob",
+    "fan-out",
+    "clock jump",
+    "disk full",
+    "start on a full disk",
+    "slow disk",
+    "partial read",
 ];
 
 impl Coverage {

@@ -2,6 +2,7 @@
 //! violation prints its seed. With a planted fault it is the other way round: there must be one.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks on its terminal")]
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,7 +31,23 @@ struct Ask {
 #[derive(Default)]
 struct Played {
     coverage: Coverage,
+    /// What the seed with the least of it had.
+    least: BTreeMap<&'static str, u64>,
     failed: Vec<(u64, String)>,
+}
+
+/// What every seed must have some of; a game that has less than it asks for ends with a violation.
+const IN_EACH: [&str; 3] = ["operation", "crash", "checkpoint"];
+
+impl Played {
+    fn add(&mut self, coverage: &Coverage) {
+        self.coverage.merge(coverage);
+        for name in IN_EACH {
+            let count = coverage.count(name);
+            let least = self.least.entry(name).or_insert(count);
+            *least = count.min(*least);
+        }
+    }
 }
 
 impl Ask {
@@ -72,9 +89,11 @@ fn main() -> ExitCode {
 
 /// No seed may break a promise.
 fn whole(ask: &Ask) -> ExitCode {
-    let Played { coverage, mut failed } = play_all(ask, false);
+    let Played { coverage, least, mut failed } = play_all(ask, false);
     failed.sort();
     println!("{} seeds from {}: {} with a violation; {coverage}", ask.seeds, ask.from, failed.len());
+    let least: Vec<String> = least.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    println!("in each of the others at least: {}", least.join(", "));
     if let Some((seed, _)) = failed.first() {
         println!("again: cargo xtask sim --seeds 1 --from {seed}");
         return ExitCode::FAILURE;
@@ -135,7 +154,7 @@ fn play_all(ask: &Ask, until_found: bool) -> Played {
             let played = play(&ask.game(seed));
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
             match played {
-                Ok(coverage) => total.coverage.merge(&coverage),
+                Ok(coverage) => total.add(&coverage),
                 Err(what) => {
                     is_found.store(true, Ordering::Relaxed);
                     if !until_found {

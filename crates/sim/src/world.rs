@@ -11,7 +11,7 @@ use leveret_engine::broker::{Cold, Settings};
 use leveret_engine::{Broker, Log, Registry};
 use leveret_storage::{
     CheckpointDone, CrashKeeps, DataDir, DefinitionStore, Disk, Durability, LogWriter, MemoryDisk,
-    StorageError, StorageOptions, WriterStatistics, open_spill,
+    StorageError, StorageOptions, StoreStatistics, WriterStatistics, open_spill,
 };
 
 use crate::chance::Chance;
@@ -31,6 +31,9 @@ const SLOT_BYTES: u64 = 64 * 1024;
 /// What the log may hold above its cut before a checkpoint is due: little, so that a short life makes many.
 const TAIL_MESSAGES: u64 = 150;
 const TAIL_RECORDS: u64 = 400;
+
+/// So much of a merge is one step: little, so that there is time for other things between two.
+const STEP_ENTRIES: u64 = 50;
 
 /// What a life needs of the one before.
 #[derive(Clone, Debug)]
@@ -72,6 +75,8 @@ pub struct Terms {
     pub hot_window_bytes: u64,
     /// What a confirm waits for.
     pub durability: Durability,
+    /// Clients are not read while so many bytes wait for the log.
+    pub log_backlog_bytes: usize,
 }
 
 /// A running broker.
@@ -106,8 +111,17 @@ impl StartError {
     pub fn is_of_disk(&self) -> bool {
         matches!(
             self,
-            Self::Storage(StorageError::Io { .. } | StorageError::Full { .. })
-                | Self::Boot(BootError::Storage(StorageError::Io { .. } | StorageError::Full { .. }))
+            Self::Storage(StorageError::Io { .. }) | Self::Boot(BootError::Storage(StorageError::Io { .. }))
+        ) || self.is_full()
+    }
+
+    /// Whether there was no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(
+            self,
+            Self::Storage(StorageError::Full { .. })
+                | Self::Boot(BootError::Storage(StorageError::Full { .. }))
         )
     }
 }
@@ -122,6 +136,7 @@ impl World {
             slot_bytes: Some(SLOT_BYTES),
             tail_messages: Some(TAIL_MESSAGES),
             tail_records: Some(TAIL_RECORDS),
+            step_entries: Some(STEP_ENTRIES),
             durability: terms.durability,
             ..StorageOptions::default()
         };
@@ -141,7 +156,11 @@ impl World {
         let (spill_store, spill_writer) = open_spill(&dir)?;
         let store = SimStore::new(recovered.store, spill_store);
         let cold = Cold { spill: SimLog::new(&spill_writer), store };
-        let settings = Settings { hot_window_bytes: terms.hot_window_bytes, ..Settings::default() };
+        let settings = Settings {
+            hot_window_bytes: terms.hot_window_bytes,
+            log_backlog_bytes: terms.log_backlog_bytes,
+            ..Settings::default()
+        };
         let random = AtomicU64::new(0);
         let entropy = move || u128::from(random.fetch_add(1, Ordering::Relaxed)).to_le_bytes();
         let clock = machine.clock.as_engine();
@@ -269,12 +288,51 @@ impl World {
         })
     }
 
-    /// A step of merging, compacting and freeing; true if more is to be done.
+    /// A step of merging, compacting and freeing; true if more is to be done. Where nothing is, what is too much is given
+    /// back, and in idle moments slots are written ahead.
     ///
     /// # Errors
     /// The store's.
-    pub fn tidy(&mut self) -> Result<bool, StorageError> {
-        self.broker.store.log().tidy()
+    pub fn tidy(&mut self, is_short: bool, is_idle: bool) -> Result<bool, StorageError> {
+        let store = self.broker.store.log();
+        if store.tidy()? {
+            return Ok(true);
+        }
+        store.trim(is_short)?;
+        if is_idle && !is_short {
+            store.spare()?;
+        }
+        Ok(false)
+    }
+
+    /// The room that was held back for a checkpoint on a full disk is given up.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn spend_reserve(&mut self) -> Result<(), StorageError> {
+        self.broker.store.log().spend_reserve().map(drop)
+    }
+
+    /// The spill is kept short as the log is: a checkpoint where one is due, else a step of tidying.
+    ///
+    /// # Errors
+    /// The spill's store's.
+    pub fn tidy_spill(&mut self) -> Result<(), StorageError> {
+        let store = self.broker.store.spill();
+        if store.checkpoint_is_due() {
+            // No definition is ever spilled.
+            return store.checkpoint(&mut |_| Ok(())).map(drop);
+        }
+        if !store.tidy()? {
+            store.trim(false)?;
+        }
+        Ok(())
+    }
+
+    /// What was done to the files of the log, and of the spill.
+    #[must_use]
+    pub fn store_statistics(&self) -> (StoreStatistics, StoreStatistics) {
+        (self.broker.store.log().statistics(), self.broker.store.spill().statistics())
     }
 
     /// What the log's writer did so far.

@@ -8,6 +8,8 @@ pub enum Plant {
     EarlyConfirm = 1,
     /// Slots are reused before the manifest that frees them is synced.
     EarlyReuse,
+    /// Slots are reused while somebody reads them.
+    ReuseUnderReader,
     /// Some settlements are dropped.
     DroppedSettlement,
     /// Messages are delivered before their Expose is durable.
@@ -24,9 +26,10 @@ pub enum Plant {
 
 impl Plant {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub const ALL: [(&'static str, Self); 9] = [
         ("early-confirm", Self::EarlyConfirm),
         ("early-reuse", Self::EarlyReuse),
+        ("reuse-under-reader", Self::ReuseUnderReader),
         ("dropped-settlement", Self::DroppedSettlement),
         ("early-delivery", Self::EarlyDelivery),
         ("forgotten-seen", Self::ForgottenSeen),

@@ -5,25 +5,20 @@ use leveret_engine::Registry;
 use leveret_protocol::constants::reply_code;
 use leveret_storage::{CrashKeeps, Durability};
 
+use super::disk::Trouble;
 use super::{Life, Table};
 use crate::Violation;
 use crate::world::{Machine, StartError, World};
 
 impl Table {
-    /// The disk will fail during this life.
-    pub(super) fn plan_failure(&mut self, life: &Life) {
-        let disk = life.world.disk();
-        let after = self.fate.below(60);
-        match self.fate.below(3) {
-            0 => disk.fail_sync(after),
-            1 => disk.fail_write(after),
-            _ => disk.power_off(after),
-        }
-    }
-
     /// A life ends, one way or the other.
     pub(super) fn end(&mut self, life: Life) -> Result<Machine, Violation> {
-        if self.fate.one_in(4) && !life.is_failing { self.stop(life) } else { Ok(self.crash(life)) }
+        if self.stops_left > 0 && self.fate.one_in(3) && life.trouble != Trouble::Failing {
+            self.stops_left -= 1;
+            self.stop(life)
+        } else {
+            Ok(self.crash(life))
+        }
     }
 
     /// The power goes, or the process dies.
@@ -33,10 +28,25 @@ impl Table {
             self.forget(&life.world, client);
         }
         let keeps = self.keeps();
+        if life.world.disk().has_lost_writes() {
+            self.os_forgot();
+        }
         life.clients.into_iter().for_each(crate::client::Client::lose);
         self.coverage.note("crash");
-        self.coverage.add("blob", life.world.log_statistics().blobs);
+        self.note_life(&life.world);
         life.world.crash(keeps)
+    }
+
+    /// What was done in a life.
+    fn note_life(&mut self, world: &World) {
+        let (log, spill) = world.store_statistics();
+        self.coverage.add("blob", world.log_statistics().blobs);
+        self.coverage.add("checkpoint", log.checkpoints);
+        self.coverage.add("merge", log.merges);
+        self.coverage.add("compaction", log.compactions);
+        self.coverage.add("slot reused", log.slots_reused);
+        self.coverage.add("spill checkpoint", spill.checkpoints);
+        self.coverage.add("spill slot reused", spill.slots_reused);
     }
 
     fn keeps(&mut self) -> CrashKeeps {
@@ -56,6 +66,11 @@ impl Table {
     /// Without syncs, what was promised holds while the machine lives.
     fn power_cut(&mut self) {
         self.coverage.note("power cut");
+        self.os_forgot();
+    }
+
+    /// What only the operating system had may be gone: the machine is, or the drive refused to sync it.
+    fn os_forgot(&mut self) {
         if self.durability == Durability::Os {
             self.ledger.machine_lost_power();
         }
@@ -82,6 +97,7 @@ impl Table {
         life.clients.into_iter().for_each(crate::client::Client::lose);
         let end = life.world.position();
         self.coverage.note("clean stop");
+        self.note_life(&life.world);
         let machine =
             life.world.stop().map_err(|error| Violation::new(format!("a clean stop failed: {error}")))?;
         self.ledger.promised(end);
@@ -129,12 +145,18 @@ impl Table {
         }
     }
 
-    /// The power goes during recovery, or just after it.
+    /// The power goes during recovery, or just after it; or the disk is too full for it.
     fn cut_recovery(&mut self, machine: Machine) -> Result<Machine, Violation> {
-        machine.disk.power_off(self.fate.below(16));
+        let is_full = self.fate.one_in(3);
+        if is_full {
+            machine.disk.set_capacity(Some(machine.disk.used() + self.fate.below(150_000)));
+        } else {
+            machine.disk.power_off(self.fate.below(16));
+        }
         match World::start(machine.clone(), self.terms(u64::MAX)) {
             Ok(world) => drop(world),
-            Err(error) if error.is_of_disk() => self.coverage.note("recovery cut"),
+            Err(error) if is_full && error.is_full() => self.coverage.note("start on a full disk"),
+            Err(error) if !is_full && error.is_of_disk() => self.coverage.note("recovery cut"),
             Err(error) => return Err(refused(&error)),
         }
         let disk = machine.disk.crash(self.keeps());

@@ -1,10 +1,11 @@
 //! One seed's game: lives of a broker, each with random steps of everybody who acts, between them stops and crashes.
 
+mod disk;
 mod ends;
 mod look;
 mod moves;
 
-use leveret_storage::{Durability, StorageError};
+use leveret_storage::Durability;
 
 use crate::Violation;
 use crate::chance::Chance;
@@ -16,8 +17,13 @@ use crate::topology::queues;
 use crate::wire::Event;
 use crate::world::{Machine, Terms, World};
 
+use disk::Trouble;
+
 /// Clients that work at the same time.
 const CLIENTS: usize = 4;
+
+/// After that much time the broker looks whether the log has caught up.
+const PAUSE_MS: u64 = 20;
 
 /// A game to play.
 #[derive(Clone, Copy, Debug)]
@@ -26,17 +32,19 @@ pub struct Game {
     pub seed: u64,
     /// How many operations of clients at least.
     pub operations: u64,
-    /// How many ends of a life, by crash or stop, at least.
+    /// How many ends of a life, by crash or stop, at least;
     pub ends: u64,
+    /// and how many of them are crashes, at least.
+    pub crashes: u64,
     /// A message whose story is told with a violation.
     pub watched: Option<u64>,
 }
 
 impl Game {
-    /// A full game of a seed: 1,000 operations, four ends, clean stops among them.
+    /// A full game of a seed: 1,000 operations, four ends, clean stops among them, at least two crashes.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed, operations: 1_000, ends: 4, watched: None }
+        Self { seed, operations: 1_000, ends: 4, crashes: 2, watched: None }
     }
 }
 
@@ -48,6 +56,11 @@ pub fn run(game: &Game) -> Result<Coverage, Violation> {
     let mut table = Table::new(game);
     let played = table.play(game);
     played.map_err(|violation| violation.at(table.step, table.ledger.story()))?;
+    for (name, least) in [("operation", game.operations), ("crash", game.crashes), ("checkpoint", 1)] {
+        if table.coverage.count(name) < least {
+            return Err(Violation::new(format!("the game was too short: {}", table.coverage)));
+        }
+    }
     Ok(table.coverage)
 }
 
@@ -83,22 +96,31 @@ struct Table {
     is_stopping: bool,
     /// What confirms wait for in this game.
     durability: Durability,
+    /// Clients are not read while so many bytes wait for the log.
+    log_backlog_bytes: usize,
+    /// So many ends may be clean stops: the others are crashes.
+    stops_left: u64,
 }
 
 /// What is there during a life.
 struct Life {
     world: World,
     clients: Vec<Client>,
-    /// The disk was told to fail.
-    is_failing: bool,
+    /// What is wrong with the disk.
+    trouble: Trouble,
+    /// The log has no room, and the spill has none.
+    full: (bool, bool),
 }
 
 impl Table {
     fn new(game: &Game) -> Self {
         let is_os = Chance::new(game.seed, "durability").one_in(6);
         let durability = if is_os { Durability::Os } else { Durability::Fsync };
+        let mut backlog = Chance::new(game.seed, "backlog");
+        let log_backlog_bytes = if backlog.one_in(2) { usize::MAX } else { 4096 << backlog.below(6) };
         Self {
             durability,
+            log_backlog_bytes,
             workload: Chance::new(game.seed, "workload"),
             schedule: Chance::new(game.seed, "schedule"),
             fate: Chance::new(game.seed, "fate"),
@@ -109,6 +131,7 @@ impl Table {
             last_client: 0,
             last_transaction: 0,
             is_stopping: false,
+            stops_left: game.ends - game.crashes,
         }
     }
 
@@ -119,18 +142,14 @@ impl Table {
         let mut world = Some(world);
         for end in 0.. {
             let Some(started) = world.take() else { break };
-            let mut life = Life { world: started, clients: Vec::new(), is_failing: false };
+            let mut life =
+                Life { world: started, clients: Vec::new(), trouble: Trouble::None, full: (false, false) };
             let until = (end + 1) * game.operations / game.ends;
             let mut ended = self.live(&mut life, until);
-            if end + 1 >= game.ends && self.operations >= game.operations && ended.is_ok() {
-                self.coverage.add("operation", self.operations);
-                self.coverage.add("dead letter", self.ledger.dead_letters);
-                ended = self.rest(&mut life);
-                if let Err(Stop::Violation(violation)) = ended {
-                    return Err(violation);
-                }
-            }
             let is_last = end + 1 >= game.ends && self.operations >= game.operations;
+            if is_last && ended.is_ok() {
+                ended = self.last_rest(&mut life);
+            }
             machine = match ended {
                 Ok(()) => self.end(life)?,
                 Err(Stop::Disk) => self.crash(life),
@@ -141,21 +160,26 @@ impl Table {
                 world = Some(next);
             }
         }
+        self.coverage.add("operation", self.operations);
+        self.coverage.add("dead letter", self.ledger.dead_letters);
         Ok(())
+    }
+
+    /// While much waits for the log, messages that a queue gave up are not moved to where they are dead-lettered.
+    fn may_pause(&self) -> bool {
+        self.log_backlog_bytes != usize::MAX
     }
 
     /// What the operator sets.
     fn terms(&self, hot_window_bytes: u64) -> Terms {
-        Terms { hot_window_bytes, durability: self.durability }
+        let log_backlog_bytes = self.log_backlog_bytes;
+        Terms { hot_window_bytes, durability: self.durability, log_backlog_bytes }
     }
 
     /// A life until so many operations were done in all.
     fn live(&mut self, life: &mut Life, until: u64) -> Result<(), Stop> {
         self.settle_in(life)?;
-        if self.fate.one_in(6) {
-            life.is_failing = true;
-            self.plan_failure(life);
-        }
+        self.plan_trouble(life);
         while self.operations < until {
             self.step += 1;
             self.act(life)?;
@@ -172,12 +196,18 @@ impl Table {
             let client = self.connect(&life.world)?;
             life.clients.push(client);
         }
-        let Some(first) = life.clients.first_mut() else { return Ok(()) };
-        first.declare_fan();
+        if let Some(client) = life.clients.first_mut() {
+            client.declare_fan();
+        }
         for (queue, _) in queues() {
+            if !life.clients.first().is_some_and(Client::may_send) {
+                self.quiesce(life)?;
+            }
             // Those that are there too: the log may end between a queue's record and its binding's.
             let lo = life.world.position() + 1;
-            first.declare(queue);
+            if let Some(client) = life.clients.first_mut() {
+                client.send_together(|client| client.declare(queue));
+            }
             if !self.ledger.is_declared(queue) {
                 self.ledger.declared(queue, self.when(&life.world, lo));
             }
@@ -201,45 +231,49 @@ impl Table {
         life.world.tick();
         self.quiesce(life)?;
         self.check_counts(life)?;
+        check_confirms(life)?;
+        Ok(())
+    }
+
+    /// The rest at the end of a game, with the files looked at: what was settled has given its room back.
+    fn last_rest(&mut self, life: &mut Life) -> Result<(), Stop> {
+        self.rest(life)?;
+        for _ in 0..2 {
+            self.disk(life, |world| world.checkpoint().map(drop))?;
+            for _ in 0..1_000 {
+                let mut more = false;
+                self.disk(life, |world| {
+                    more = world.tidy(false, false)?;
+                    Ok(())
+                })?;
+                if !more {
+                    break;
+                }
+            }
+        }
+        self.check_room(life)?;
         Ok(())
     }
 
     /// Everything is synced, everything asked is answered, everything sent is read.
     fn quiesce(&mut self, life: &mut Life) -> Result<(), Stop> {
+        self.free_disk(life)?;
         for _ in 0..1_000 {
             let mut chance = self.schedule.clone();
             self.disk(life, |world| world.settle(&mut chance))?;
-            if self.read_all(life)? == 0 && life.world.broker.store.is_idle() {
+            if self.read_all(life)? > 0 || !life.world.broker.store.is_idle() {
+                continue;
+            }
+            let before = life.world.position();
+            if self.may_pause() {
+                life.world.clock().step(PAUSE_MS);
+                life.world.tick();
+            }
+            if life.world.position() == before && life.world.broker.store.is_idle() {
                 return Ok(());
             }
         }
         Err(Violation::new("clients are sent something without an end".to_owned()).into())
-    }
-
-    /// A checkpoint, where one is due, and sometimes where none is.
-    fn checkpoint(&mut self, life: &mut Life) -> Result<(), Stop> {
-        if !life.world.broker.store.log().checkpoint_is_due() && !self.schedule.one_in(6) {
-            return Ok(());
-        }
-        let mut freed = 0;
-        self.disk(life, |world| {
-            freed = world.checkpoint()?.slots;
-            Ok(())
-        })?;
-        self.coverage.note("checkpoint");
-        self.coverage.add("slot freed", freed);
-        Ok(())
-    }
-
-    /// A step of merging, compacting and freeing.
-    fn tidy(&mut self, life: &mut Life) -> Result<(), Stop> {
-        let mut more = false;
-        self.disk(life, |world| {
-            more = world.tidy()?;
-            Ok(())
-        })?;
-        self.coverage.add("tidy", more.into());
-        Ok(())
     }
 
     fn reads(&mut self, life: &Life) -> Result<(), Violation> {
@@ -272,6 +306,7 @@ impl Table {
             Read,
             Checkpoint,
             Tidy,
+            Room,
             Look,
         }
         let actors = [
@@ -287,25 +322,30 @@ impl Table {
             (16, Actor::Read),
             (3, Actor::Checkpoint),
             (6, Actor::Tidy),
+            (2, Actor::Room),
             (1, Actor::Look),
         ];
         match self.schedule.weighted(&actors).unwrap_or(Actor::Client) {
             Actor::Client => self.client_moves(life)?,
             Actor::Reader => {
-                let at = self.schedule.below(CLIENTS as u64);
-                self.client_reads(life, usize::try_from(at).unwrap_or(0))?;
+                let at = usize::try_from(self.schedule.below(CLIENTS as u64)).unwrap_or(0);
+                if self.schedule.one_in(4) {
+                    self.client_reads_some(life, at)?;
+                } else {
+                    self.client_reads(life, at)?;
+                }
             }
             Actor::Take => life.world.take(),
-            Actor::Write if life.world.is_held() => self.checkpoint(life)?,
-            Actor::Write => self.disk(life, World::write)?,
+            Actor::Write => self.write(life)?,
             Actor::Checkpoint => self.checkpoint(life)?,
             Actor::Tidy => self.tidy(life)?,
+            Actor::Room => self.room_changes(life)?,
             Actor::Publish => life.world.publish(),
-            Actor::Tend => self.disk(life, World::tend)?,
+            Actor::Tend => _ = self.disk(life, World::tend)?,
             Actor::Clock => self.clock_moves(life),
-            Actor::Spill => self.disk(life, World::spill)?,
+            Actor::Spill => self.spill(life)?,
             Actor::Read => self.reads(life)?,
-            Actor::Definitions => self.disk(life, World::feed_definitions)?,
+            Actor::Definitions => _ = self.disk(life, World::feed_definitions)?,
             Actor::Look => {
                 self.quiesce(life)?;
                 self.check_counts(life)?;
@@ -334,22 +374,6 @@ impl Table {
         life.world.tick();
     }
 
-    /// Runs something that touches the disk. A failure that was planned ends the life; another is a violation.
-    fn disk(
-        &mut self,
-        life: &mut Life,
-        run: impl FnOnce(&mut World) -> Result<(), StorageError>,
-    ) -> Result<(), Stop> {
-        match run(&mut life.world) {
-            Ok(()) => Ok(()),
-            Err(_) if life.is_failing => {
-                self.coverage.note("disk failure");
-                Err(Stop::Disk)
-            }
-            Err(error) => Err(Violation::new(format!("the disk did not fail, but: {error}")).into()),
-        }
-    }
-
     /// What happens between the position `lo` and now.
     fn when(&self, world: &World, lo: u64) -> When {
         When { step: self.step, now_ms: world.clock().now_ms(), lo, hi: world.position() }
@@ -370,6 +394,20 @@ impl Table {
         }
     }
 
+    /// A client reads some of what it was sent, and leaves the rest where it is.
+    fn client_reads_some(&mut self, life: &mut Life, at: usize) -> Result<(), Violation> {
+        let most = usize::try_from(self.schedule.between(1, 20_000)).unwrap_or(1);
+        let Some(client) = life.clients.get_mut(at) else { return Ok(()) };
+        let events = client.read_some(most)?;
+        self.coverage.note("partial read");
+        let world = &life.world;
+        let when = When { lo: client.drained.1 + 1, ..self.when(world, 0) };
+        for event in events {
+            self.client_sees(client, event, when, world.synced())?;
+        }
+        Ok(())
+    }
+
     /// A client reads until nothing more comes by itself. Gives how many events it read.
     fn client_reads(&mut self, life: &mut Life, at: usize) -> Result<usize, Violation> {
         let Some(client) = life.clients.get_mut(at) else { return Ok(0) };
@@ -387,21 +425,27 @@ impl Table {
                 hi: life.world.position(),
             };
             for event in events {
-                self.client_sees(client, event, when)?;
+                self.client_sees(client, event, when, life.world.synced())?;
             }
         }
         client.drained = (self.step, life.world.position());
         Ok(count)
     }
 
-    fn client_sees(&mut self, client: &mut Client, event: Event, when: When) -> Result<(), Violation> {
+    fn client_sees(
+        &mut self,
+        client: &mut Client,
+        event: Event,
+        when: When,
+        synced: u64,
+    ) -> Result<(), Violation> {
         match event {
             Event::Confirmed(tag, multiple) => {
                 let first = if multiple { 0 } else { tag };
                 let tags: Vec<u64> = client.unconfirmed.range(first..=tag).map(|(tag, _)| *tag).collect();
                 for tag in tags {
                     if let Some(message) = client.unconfirmed.remove(&tag) {
-                        self.ledger.confirmed(message);
+                        self.ledger.confirmed(message, synced)?;
                         self.coverage.note("confirm");
                     }
                 }
@@ -446,6 +490,16 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// When all is synced and read, everything that was published is confirmed.
+fn check_confirms(life: &Life) -> Result<(), Violation> {
+    for client in &life.clients {
+        if let Some(publish) = client.unconfirmed.keys().next() {
+            return Err(Violation::new(format!("publish {publish} is never confirmed")));
+        }
+    }
+    Ok(())
 }
 
 /// First deliveries of one consumer come in the order in which each publisher published.

@@ -4,7 +4,7 @@ use super::{Life, Table};
 use crate::Violation;
 use crate::chance::{Chance, body};
 use crate::client::{CONFIRMS, CONSUMES, Client, Consumer, GETS, TX};
-use crate::ledger::{Published, TokenKey, When};
+use crate::ledger::{Published, When};
 use crate::topology::{BRIEF, COUNTED, FAN, QUEUES, QueueAt};
 use crate::wire::Terms;
 use crate::world::World;
@@ -162,7 +162,8 @@ impl Table {
         let tag = format!("consumer-{}", self.step);
         let no_ack = self.workload.one_in(8);
         let prefetch = u16::try_from(self.workload.below(20)).unwrap_or(0);
-        client.consume(&tag, Consumer { queue, no_ack, asked: (u64::MAX, u64::MAX) }, prefetch);
+        let consumer = Consumer { queue, no_ack, asked: (u64::MAX, u64::MAX) };
+        client.send_together(|client| client.consume(&tag, consumer, prefetch));
     }
 
     /// The tag stays known: deliveries may be on their way.
@@ -175,7 +176,7 @@ impl Table {
 
     fn get(&mut self, world: &World, client: &mut Client) {
         let Some(queue) = self.there() else { return };
-        let channel = if self.workload.one_in(2) { TX } else { GETS };
+        let channel = *self.workload.pick(&[TX, GETS, TX, GETS, CONSUMES]).unwrap_or(&GETS);
         let no_ack = self.workload.one_in(5);
         for _ in 0..self.workload.between(1, 4) {
             client.get(channel, Consumer { queue, no_ack, asked: (self.step, world.position()) });
@@ -193,6 +194,9 @@ impl Table {
     fn settle(&mut self, world: &World, client: &mut Client, is_acked: bool) {
         let channel = if self.workload.one_in(4) { GETS } else { CONSUMES };
         for _ in 0..self.workload.between(1, 6) {
+            if !client.may_send() {
+                return;
+            }
             let Some((tag, multiple)) = self.pick_unacked(client, channel) else { return };
             let covered = client.covered(channel, tag, multiple);
             let lo = world.position() + 1;
@@ -204,7 +208,7 @@ impl Table {
             let when = self.when(world, lo);
             for (at, key) in covered {
                 client.unacked.remove(&at);
-                self.ledger.settled(&key, !is_acked, when);
+                self.ledger.settled(&key, !is_acked, self.may_pause(), when);
             }
         }
     }
@@ -226,36 +230,39 @@ impl Table {
         let mut drafts = Vec::new();
         for _ in 0..self.workload.between(1, 5) {
             let queue = self.any_queue();
-            let draft = self.draft(Some(queue));
-            client.publish(TX, "", queue.spec().name, draft.terms, &draft.body);
-            drafts.push((draft, self.ledger.is_declared(queue).then_some(queue)));
+            drafts.push((self.draft(Some(queue)), queue));
         }
-        let mut acked: Vec<((u16, u64), TokenKey)> = Vec::new();
-        if let Some((tag, multiple)) = self.pick_unacked(client, TX) {
-            acked = client.covered(TX, tag, multiple);
-            client.ack(TX, tag, multiple);
-        }
+        let ack = self.pick_unacked(client, TX);
+        let acked = ack.map_or(Vec::new(), |(tag, multiple)| client.covered(TX, tag, multiple));
         let commit = !self.workload.one_in(4);
         let lo = world.position() + 1;
-        client.end_transaction(commit);
+        client.send_together(|client| {
+            for (draft, queue) in &drafts {
+                client.publish(TX, "", queue.spec().name, draft.terms, &draft.body);
+            }
+            if let Some((tag, multiple)) = ack {
+                client.ack(TX, tag, multiple);
+            }
+            client.end_transaction(commit);
+        });
         if !commit {
             return;
         }
         let when = self.when(world, lo);
         for (draft, queue) in drafts {
-            let to: Vec<QueueAt> = queue.into_iter().collect();
+            let to: Vec<QueueAt> = self.ledger.is_declared(queue).then_some(queue).into_iter().collect();
             self.note(&draft, client.number + (1 << 32), Some(self.last_transaction), &to, when);
         }
         for (at, key) in acked {
             client.unacked.remove(&at);
-            self.ledger.settled(&key, false, when);
+            self.ledger.settled(&key, false, self.may_pause(), when);
         }
     }
 
     fn declare(&mut self, world: &World, client: &mut Client) {
         let queue = self.any_queue();
         let lo = world.position() + 1;
-        client.declare(queue);
+        client.send_together(|client| client.declare(queue));
         if !self.ledger.is_declared(queue) {
             self.ledger.declared(queue, self.when(world, lo));
         }
@@ -268,7 +275,7 @@ impl Table {
         if life.clients.iter().any(|client| client.gets.values().any(|gets| !gets.is_empty())) {
             return Ok(());
         }
-        let Some(client) = life.clients.get_mut(at) else { return Ok(()) };
+        let Some(client) = life.clients.get_mut(at).filter(|client| client.may_send()) else { return Ok(()) };
         let lo = life.world.position() + 1;
         client.purge(queue);
         let when = self.when(&life.world, lo);
@@ -284,7 +291,7 @@ impl Table {
         if life.clients.iter().any(|client| client.gets.values().any(|gets| !gets.is_empty())) {
             return Ok(());
         }
-        let Some(client) = life.clients.get_mut(at) else { return Ok(()) };
+        let Some(client) = life.clients.get_mut(at).filter(|client| client.may_send()) else { return Ok(()) };
         let lo = life.world.position() + 1;
         client.delete(queue);
         let when = self.when(&life.world, lo);

@@ -71,8 +71,8 @@ pub struct Ledger {
     tokens: BTreeMap<TokenKey, Token>,
     /// Whether each queue is there, as declared and deleted at these positions.
     declared: BTreeMap<QueueAt, Vec<(u64, bool)>>,
-    /// The last position of each message that was not confirmed.
-    unconfirmed: BTreeMap<u64, u64>,
+    /// The positions of each message that was not confirmed, at least and at most.
+    unconfirmed: BTreeMap<u64, (u64, u64)>,
     /// Everything up to here was promised to be durable.
     promised: u64,
     last_message: u64,
@@ -133,7 +133,7 @@ impl Ledger {
             self.tokens.insert(TokenKey { message: published.message, first: *queue }, token);
         }
         if is_logged && published.transaction.is_none() {
-            self.unconfirmed.insert(published.message, when.hi);
+            self.unconfirmed.insert(published.message, (when.lo, when.hi));
         }
     }
 
@@ -154,11 +154,27 @@ impl Ledger {
         }
     }
 
-    /// A client was sent the confirm of a message.
-    pub fn confirmed(&mut self, message: u64) {
-        if let Some(position) = self.unconfirmed.remove(&message) {
-            self.promised(position);
+    /// A client was sent the confirm of a message, when everything up to `synced` was.
+    ///
+    /// # Errors
+    /// It came too early.
+    pub fn confirmed(&mut self, message: u64, synced: u64) -> Result<(), Violation> {
+        let Some((lo, hi)) = self.unconfirmed.remove(&message) else { return Ok(()) };
+        if lo > synced {
+            return Err(Violation::new(format!(
+                "message {message} stands in the log from {lo} on, and was confirmed at {synced}"
+            )));
         }
+        // What followed from the publish may be logged behind it.
+        let position = hi.min(synced);
+        self.promised(position);
+        for first in (0..QUEUES.len()).map(QueueAt) {
+            let token = self.tokens.get_mut(&TokenKey { message, first });
+            if let Some(published) = token.and_then(|token| token.stages.first_mut()) {
+                published.hi = published.hi.min(position);
+            }
+        }
+        Ok(())
     }
 
     /// A client read a message.
@@ -191,7 +207,15 @@ impl Ledger {
             return Err(wrong(&format!("it is at {last:?}")));
         };
         match candidate.stage {
-            Some(index) => token.stages.truncate(index + 1),
+            Some(index) => {
+                token.stages.truncate(index + 1);
+                // It surely is there now.
+                token
+                    .stages
+                    .iter_mut()
+                    .skip(index)
+                    .for_each(|stage| stage.hi = stage.hi.min(when.hi.max(stage.lo)));
+            }
             None => {
                 let lo = token.stages.last().map_or(0, |stage| stage.lo);
                 token.stages.push(Stage::new(Some(by.queue), (lo, when.hi), when.step, 0));
@@ -226,15 +250,16 @@ impl Ledger {
         (token.is_ordered && token.stages.len() == 1).then_some((token.publisher, token.level, token.order))
     }
 
-    /// A client acked or rejected a message that it holds.
-    pub fn settled(&mut self, key: &TokenKey, is_rejected: bool, when: When) {
+    /// A client acked or rejected a message that it holds. With `may_pause` a rejected one may be moved later.
+    pub fn settled(&mut self, key: &TokenKey, is_rejected: bool, may_pause: bool, when: When) {
         self.tell(key.message, || format!("settled {key:?} rejected={is_rejected} at {when:?}"));
         let Some(token) = self.tokens.get_mut(key) else { return };
         let Some(stage) = token.last() else { return };
         stage.held = None;
         let Some(queue) = stage.queue else { return };
         let to = if is_rejected { queue.spec().dead_letter } else { None };
-        token.stages.push(Stage::new(to, (when.lo, when.hi), when.step, when.now_ms));
+        let hi = if to.is_some() && may_pause { MAYBE } else { when.hi };
+        token.stages.push(Stage::new(to, (when.lo, hi), when.step, when.now_ms));
     }
 
     /// A message that a client held went back.
@@ -329,6 +354,13 @@ impl Ledger {
             }
         }
         (least, most)
+    }
+
+    /// Bytes of all messages that may live, with what stands around them in the log at most.
+    #[must_use]
+    pub fn live_bytes(&self) -> u64 {
+        let live = self.tokens.values().filter(|token| !token.is_gone());
+        live.map(|token| token.len as u64 + 1024).sum()
     }
 
     /// For the report of a wrong count: the copies of a queue that were not found in it.

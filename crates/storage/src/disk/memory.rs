@@ -58,6 +58,7 @@ struct State {
     changes_until_power_off: Option<u64>,
     changes: u64,
     syncs: u64,
+    lost_writes: bool,
 }
 
 #[derive(Debug, Default)]
@@ -150,6 +151,18 @@ impl MemoryDisk {
     /// or not, and everything after it fails. [`crash`](Self::crash) then gives what a restart finds.
     pub fn power_off(&self, after: u64) {
         self.state().changes_until_power_off = Some(after);
+    }
+
+    /// Whether a sync failed, and what was written before it may be gone with the process already.
+    #[must_use]
+    pub fn has_lost_writes(&self) -> bool {
+        self.state().lost_writes
+    }
+
+    /// Bytes that all files take.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.state().used()
     }
 
     /// How many changes (writes, syncs, names) were asked for so far.
@@ -326,6 +339,7 @@ impl Disk for MemoryDisk {
         let inode = state.inode(file)?;
         inode.unsynced.clear();
         if failing {
+            state.lost_writes = true;
             return Err(io::Error::other("planted sync failure"));
         }
         inode.durable.clone_from(&inode.written);

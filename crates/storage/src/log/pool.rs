@@ -17,7 +17,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::Disk;
@@ -73,6 +73,8 @@ pub(crate) struct SlotPool<D: Disk> {
     syncs: bool,
     poisoned: AtomicBool,
     reserve: Reserve<D>,
+    /// Slots overwritten under another incarnation so far.
+    reused: AtomicU64,
     state: Mutex<State<D>>,
 }
 
@@ -104,6 +106,7 @@ impl<D: Disk> SlotPool<D> {
             slot_bytes,
             syncs,
             poisoned: AtomicBool::new(false),
+            reused: AtomicU64::new(0),
             state: Mutex::new(state),
         }
     }
@@ -177,7 +180,11 @@ impl<D: Disk> SlotPool<D> {
         let recycled = at.map(|at| state.free.remove(at)).and_then(Arc::into_inner);
         drop(state);
         let mut slot = match recycled {
-            Some(slot) => slot,
+            Some(slot) => {
+                // One that was only written ahead never had an incarnation.
+                self.reused.fetch_add((slot.incarnation != 0).into(), Ordering::Relaxed);
+                slot
+            }
             None => match self.allocate(length) {
                 Err(error) if error.is_full() => self.take_reserved(purpose, length).ok_or(error)?,
                 allocated => allocated?,
@@ -285,6 +292,11 @@ impl<D: Disk> SlotPool<D> {
     /// Whether a sync outside the log's writer has failed.
     pub(crate) fn is_poisoned(&self) -> bool {
         self.poisoned.load(Ordering::Acquire)
+    }
+
+    /// How many slots were overwritten under another incarnation since the pool was made.
+    pub(crate) fn reused(&self) -> u64 {
+        self.reused.load(Ordering::Relaxed)
     }
 
     pub(crate) fn usage(&self) -> SlotUsage {

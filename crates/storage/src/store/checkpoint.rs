@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -74,12 +75,14 @@ impl<D: Disk> Store<D> {
         let inner = &*self.0;
         let mut maintenance = inner.maintenance.lock();
         inner.release_unread(&mut maintenance)?;
-        match inner.checkpoint(&mut maintenance, sync_definitions) {
+        let result = match inner.checkpoint(&mut maintenance, sync_definitions) {
             Err(error) if error.is_full() && inner.slots.spend_reserve()? => {
                 inner.checkpoint(&mut maintenance, sync_definitions)
             }
             result => result,
-        }
+        };
+        inner.done.checkpoints.fetch_add(result.is_ok().into(), Ordering::Relaxed);
+        result
     }
 }
 
@@ -306,7 +309,7 @@ impl<D: Disk> Inner<D> {
             }
         };
         let number = manifest.append(delta)?;
-        self.manifest_number.store(number, std::sync::atomic::Ordering::Release);
+        self.manifest_number.store(number, Ordering::Release);
         Ok(())
     }
 

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -82,6 +83,7 @@ impl<D: Disk> Inner<D> {
                     change.gone.extend(runs.iter().map(|run| run.number()));
                     Ok(Some(change))
                 })?;
+                self.done.merges.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {
                 if let Some(writer) = merging.writer.take() {

@@ -17,7 +17,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -63,6 +63,15 @@ struct Inner<D: Disk> {
     slots: Arc<SlotPool<D>>,
     /// The number of the manifest's last durable delta, for the batches.
     manifest_number: Arc<AtomicU64>,
+    done: Done,
+}
+
+/// What was done since the store was opened, counted.
+#[derive(Debug, Default)]
+struct Done {
+    checkpoints: AtomicU64,
+    merges: AtomicU64,
+    compactions: AtomicU64,
 }
 
 /// Behind one lock, held shortly and never while the disk is waited for.
@@ -103,6 +112,14 @@ pub struct StoreStatistics {
     pub run_bytes: u64,
     /// Bytes of memory that their fences take.
     pub run_memory: u64,
+    /// Checkpoints made since the store was opened.
+    pub checkpoints: u64,
+    /// Runs made of several others since then.
+    pub merges: u64,
+    /// Slots made of the live rest of others since then.
+    pub compactions: u64,
+    /// Slots that were overwritten under another incarnation since then.
+    pub slots_reused: u64,
 }
 
 impl<D: Disk> Clone for Store<D> {
@@ -154,6 +171,7 @@ impl<D: Disk> Store<D> {
             maintenance: Mutex::new(maintenance),
             slots,
             manifest_number: Arc::new(AtomicU64::new(delta)),
+            done: Done::default(),
         }))
     }
 
@@ -265,6 +283,7 @@ impl<D: Disk> Store<D> {
         let state = self.0.state.lock();
         let index = &state.index;
         let (tail_records, tail_bytes) = index.above_checkpoint();
+        let Done { checkpoints, merges, compactions } = &self.0.done;
         StoreStatistics {
             queues: index.queues.len() as u64,
             tail_messages: index.tail_messages,
@@ -274,6 +293,10 @@ impl<D: Disk> Store<D> {
             run_entries: state.view.runs.iter().map(|run| run.entries()).sum(),
             run_bytes: state.view.runs.iter().map(|run| run.bytes()).sum(),
             run_memory: state.view.runs.iter().map(|run| run.memory() as u64).sum(),
+            checkpoints: checkpoints.load(Ordering::Relaxed),
+            merges: merges.load(Ordering::Relaxed),
+            compactions: compactions.load(Ordering::Relaxed),
+            slots_reused: self.0.slots.reused(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -37,9 +38,10 @@ impl<D: Disk> Store<D> {
             return Ok(true);
         }
         if let Some(slots) = inner.slots_to_compact(&maintenance) {
-            inner.step(&mut maintenance, |maintenance, live, view| {
+            let is_changed = inner.step(&mut maintenance, |maintenance, live, view| {
                 inner.compact(maintenance, live, view, &slots)
             })?;
+            inner.done.compactions.fetch_add(is_changed.into(), Ordering::Relaxed);
             return Ok(true);
         }
         Ok(false)
@@ -47,7 +49,7 @@ impl<D: Disk> Store<D> {
 }
 
 impl<D: Disk> Inner<D> {
-    /// Captures the queues, accounts, changes files and says so in one delta.
+    /// Captures the queues, accounts, changes files and says so in one delta. Says whether files were changed.
     pub(super) fn step(
         &self,
         maintenance: &mut Maintenance<D>,
@@ -56,7 +58,7 @@ impl<D: Disk> Inner<D> {
             &mut Live<'_, D>,
             &View<D>,
         ) -> Result<Option<Change<D>>, StorageError>,
-    ) -> Result<(), StorageError> {
+    ) -> Result<bool, StorageError> {
         let (mut capture, view) = {
             let mut state = self.state.lock();
             (state.index.capture_settled(), Arc::clone(&state.view))
@@ -67,12 +69,14 @@ impl<D: Disk> Inner<D> {
             let mut live = Live::new(self, &capture);
             let change = change(maintenance, &mut live, &view)?;
             let change = change.unwrap_or_else(|| Change::of(maintenance.usage.clone()));
-            self.commit(maintenance, &capture, &view, change)
+            let is_changed = change.slot.is_some() || !change.gone.is_empty();
+            self.commit(maintenance, &capture, &view, change)?;
+            Ok(is_changed)
         });
         if result.is_err() {
             self.state.lock().index.give_back(capture);
         }
-        result.map(drop)
+        result
     }
 
     /// Puts the whole state in a new file, if the changes outweigh it.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use crate::disk::Disk;
 use crate::error::StorageError;
+use crate::planted::{Plant, is_planted};
 use crate::run::{BodyAt, Run, RunEntry, RunKey, RunMerge};
 
 /// The runs in force, and the slots and blobs whose entries count. Never changed: a checkpoint makes
@@ -69,7 +70,10 @@ impl<D: Disk> Retired<D> {
 
     /// What nobody reads any more.
     pub(crate) fn take_unread(&mut self) -> Option<Unused> {
-        let is_read = self.0.front().is_none_or(|(view, _)| view.strong_count() > 0);
-        if is_read { None } else { self.0.pop_front().map(|(_, unused)| unused) }
+        let (view, _) = self.0.front()?;
+        if view.strong_count() > 0 && !is_planted(Plant::ReuseUnderReader) {
+            return None;
+        }
+        self.0.pop_front().map(|(_, unused)| unused)
     }
 }
