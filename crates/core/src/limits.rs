@@ -52,6 +52,10 @@ pub const UNREAD_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of replies that wait for the disk on one channel, before its connection is no longer read.
 pub const HELD_REPLY_BYTES: usize = 1024 * 1024;
 
+/// Bytes that wait for a queue's consumers before it may hold publishers back: enough that a consumer which is let
+/// down by its scheduler for a moment does not run dry.
+pub const HELD_BACKLOG_BYTES: u64 = 1024 * 1024;
+
 /// Messages that one consumer takes in a row while others of the queue are ready too. Small, so that the work is
 /// spread evenly; more than one, so that a deep backlog does not change outbox with every message.
 pub const CONSUMER_TURN_MESSAGES: usize = 64;

@@ -158,18 +158,32 @@ impl From<StorageError> for Damage {
 pub struct HotWindow {
     bytes: u64,
     used: AtomicU64,
+    least_share: u64,
 }
 
 impl HotWindow {
     /// A window of so many bytes; `u64::MAX` keeps everything in memory.
-    pub(crate) fn new(bytes: u64) -> Self {
-        Self { bytes, used: AtomicU64::new(0) }
+    pub(crate) fn new(bytes: u64, least_share: u64) -> Self {
+        Self { bytes, used: AtomicU64::new(0), least_share }
     }
 
     /// Bytes that still fit.
     #[inline]
     pub(crate) fn room(&self) -> u64 {
         self.bytes.saturating_sub(self.used())
+    }
+
+    /// How much of it one queue with consumers may fill before it holds publishers back: half of what is left, so that
+    /// however many queues there are, they find a size that all have room for.
+    #[inline]
+    pub(crate) fn share(&self) -> u64 {
+        (self.room() / 2).max(self.least_share)
+    }
+
+    /// The smallest share.
+    #[inline]
+    pub(crate) fn least_share(&self) -> u64 {
+        self.least_share
     }
 
     /// Bytes that messages take now, ready and unacked.

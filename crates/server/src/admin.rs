@@ -178,13 +178,14 @@ fn channel_ref(entry: &Entry, details: &ConnectionDetails, number: u16) -> Chann
     ChannelRef { peer: peer(entry), number, user }
 }
 
-fn connection_view(entry: &Entry, is_alarmed: bool) -> ConnectionView {
+fn connection_view(entry: &Entry, is_alarmed: bool, is_in_flow: bool) -> ConnectionView {
     let details = entry.details();
     let counts = entry.counters.stats();
     let state = match (&details.vhost, details.blocked) {
         (None, _) => ConnectionState::Starting,
         (Some(_), true) => ConnectionState::Blocked,
         (Some(_), false) if is_alarmed => ConnectionState::Blocking,
+        (Some(_), false) if is_in_flow => ConnectionState::Flow,
         (Some(_), false) => ConnectionState::Running,
     };
     ConnectionView {
@@ -417,7 +418,9 @@ impl Admin for BrokerAdmin {
         let open = self.broker.connections.values().into_iter();
         // A socket that has not logged in is no connection yet in RabbitMQ's lists.
         let is_alarmed = self.broker.alarm_reason().is_some();
-        open.map(|entry| connection_view(&entry, is_alarmed)).filter(|view| view.user.is_some()).collect()
+        open.map(|entry| connection_view(&entry, is_alarmed, self.broker.is_in_flow(&entry)))
+            .filter(|view| view.user.is_some())
+            .collect()
     }
 
     fn channels(&self) -> Vec<ChannelView> {

@@ -7,7 +7,7 @@ use leveret_core::BrokerError;
 use leveret_core::access::{Access, PasswordHash, Permission, User};
 use leveret_core::connection::{Announcement, TlsFacts, Tuning};
 use leveret_core::definition::{Definition, VhostDefinition};
-use leveret_core::limits::LOG_BACKLOG_BYTES;
+use leveret_core::limits::{HELD_BACKLOG_BYTES, LOG_BACKLOG_BYTES};
 use leveret_engine::boot::{BootError, boot, is_first_start};
 use leveret_engine::broker::Settings;
 use leveret_engine::{Broker, Log, Peer, Registry, Session};
@@ -287,6 +287,7 @@ fn settings(config: &Config, memory_limit: u64) -> Settings {
         hot_window_bytes: config.hot_window_bytes.unwrap_or_else(|| (memory_limit / 8).min(MOST_HOT_BYTES)),
         log_backlog_bytes: log_backlog(memory_limit),
         unfinished_bytes: (memory_limit / 10).max(config.max_message_size),
+        held_backlog_bytes: HELD_BACKLOG_BYTES,
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod arguments;
 mod backlog;
+mod backpressure;
 mod clock_jump;
 mod crash;
 mod ctl;

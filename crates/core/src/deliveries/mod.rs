@@ -297,6 +297,14 @@ impl<Q: Clone + PartialEq> Deliveries<Q> {
         self.unacked.len()
     }
 
+    /// Whether it consumes nothing and has nothing to settle.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let consumes =
+            |origin: &Origin<Q>| origin.consumer.as_ref().is_some_and(|consumer| !consumer.cancelled);
+        self.unacked.len() == 0 && !self.origins.values().any(consumes)
+    }
+
     /// Empties the channel for its close: its consumers, and through `out` all that is unacked.
     pub fn close(&mut self, out: &mut Vec<Settled>) -> Vec<(Q, ConsumerKey)> {
         while let Some((origin, seq)) = self.unacked.pop_until(DeliveryTag(u64::MAX)) {

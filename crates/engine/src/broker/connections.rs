@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use leveret_core::BrokerError;
 use leveret_core::connection::{Client, Connection};
-use leveret_core::ids::ConnectionId;
+use leveret_core::ids::{ConnectionId, UnixMillis};
 use leveret_core::names::{UserName, VhostName};
 use leveret_protocol::amqp::FieldTable;
 use leveret_protocol::reply_code;
@@ -15,6 +15,9 @@ use crate::outbox::OutboxRef;
 use crate::seams::{Seams, Shared, Wake};
 use crate::session::Peer;
 use crate::stats::ConnectionCounters;
+
+/// So long after it was held back a connection is shown as such (RabbitMQ's `?STATE_CHANGE_INTERVAL`).
+const FLOW_SHOWN_MS: u64 = 1_000;
 
 /// What is known of a connection once it is known.
 #[derive(Clone, Debug, Default)]
@@ -77,13 +80,16 @@ pub struct ConnectionEntry<S: Seams> {
     pub outbox: OutboxRef<S>,
     /// What came and went over it.
     pub counters: ConnectionCounters,
+    /// Until when it counts as held back, in milliseconds of the steady clock.
+    flow_until_ms: AtomicU64,
     details: S::Lock<ConnectionDetails>,
 }
 
 impl<S: Seams> ConnectionEntry<S> {
     pub(crate) fn new(id: ConnectionId, peer: Peer, outbox: OutboxRef<S>) -> Self {
         let details = S::Lock::new(ConnectionDetails::default());
-        Self { id, peer, outbox, counters: ConnectionCounters::default(), details }
+        let flow_until_ms = AtomicU64::new(0);
+        Self { id, peer, outbox, counters: ConnectionCounters::default(), flow_until_ms, details }
     }
 
     /// A copy of what is known.
@@ -141,6 +147,20 @@ impl<S: Seams> ConnectionEntry<S> {
 
     pub(crate) fn set_blocked(&self, blocked: bool) {
         self.details.with(|details| details.blocked = blocked);
+    }
+
+    /// It is held back from now on.
+    pub(crate) fn begin_flow(&self) {
+        self.flow_until_ms.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// It is read again.
+    pub(crate) fn end_flow(&self, now: UnixMillis) {
+        self.flow_until_ms.store(now.0.saturating_add(FLOW_SHOWN_MS), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_in_flow(&self, now: UnixMillis) -> bool {
+        now.0 < self.flow_until_ms.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_channel(&self, number: u16, summary: Option<ChannelSummary>) {

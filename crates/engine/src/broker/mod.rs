@@ -59,6 +59,8 @@ pub struct Settings {
     /// The memory that messages of all queues together may take, in bytes. What comes in beyond it stays on disk;
     /// `u64::MAX` keeps everything in memory.
     pub hot_window_bytes: u64,
+    /// A queue holds publishers back only while more bytes than these wait for its consumers.
+    pub held_backlog_bytes: u64,
     /// The default queue type of new virtual hosts that are made without one; empty for classic.
     pub default_queue_type: String,
 }
@@ -74,6 +76,7 @@ impl Default for Settings {
             unfinished_bytes: limits::UNFINISHED_BYTES,
             default_queue_type: String::new(),
             hot_window_bytes: u64::MAX,
+            held_backlog_bytes: limits::HELD_BACKLOG_BYTES,
         }
     }
 }
@@ -169,7 +172,7 @@ impl<S: Seams> Broker<S> {
             vhosts.insert(vhost.name.clone(), vhost);
         }
         let broker = Self {
-            hot: HotWindow::new(settings.hot_window_bytes),
+            hot: HotWindow::new(settings.hot_window_bytes, settings.held_backlog_bytes),
             spill: cold.spill,
             store: cold.store,
             settings,
@@ -316,6 +319,13 @@ impl<S: Seams> Broker<S> {
             (false, true) => Some("low on disk"),
             (true, true) => Some("low on memory & disk"),
         }
+    }
+
+    /// Whether a publisher is held back by queues whose consumers are behind, or was within the last second: it comes
+    /// and goes many times a second, and RabbitMQ's lists say `flow` for as long.
+    #[must_use]
+    pub fn is_in_flow(&self, connection: &ConnectionEntry<S>) -> bool {
+        connection.is_in_flow((self.clock.steady)())
     }
 
     /// One line for an error of a client: a warning, since the broker goes on and no operator must act.

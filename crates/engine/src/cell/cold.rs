@@ -163,6 +163,7 @@ impl<S: Seams> QueueCell<S> {
     #[inline]
     pub(crate) fn errands(&mut self, around: &Around<'_, S>) -> Option<Errands> {
         self.account(around.hot);
+        self.release_if_drained(around);
         if self.contents.cold() == 0 && self.contents.unexposed() == 0 { None } else { self.attend(around) }
     }
 
@@ -341,6 +342,7 @@ impl<S: Seams> QueueCell<S> {
     /// Ends the queue's work: its consumers, to be told. Its messages stay on disk.
     pub(crate) fn quarantine(&mut self) -> Vec<(ConsumerKey, Consumer<ConsumerHandle<S>>)> {
         self.wake_waiting();
+        self.brake.release();
         self.consumers.drain().collect()
     }
 }

@@ -3,6 +3,7 @@
 //! Publishing takes numbers, enters the log's buffer, then offers; settling applies, then logs. So in the log no
 //! settlement precedes its message, and log order is apply order for each queue.
 
+mod brake;
 mod cold;
 mod get;
 mod give_up;
@@ -109,6 +110,7 @@ pub struct QueueCell<S: Seams> {
     /// What is moved just now: the log counts it as here until that is logged.
     moving: Vec<QueueSeq>,
     pub(crate) beyond: cold::Beyond<S>,
+    brake: brake::Brake<S>,
 }
 
 impl<S: Seams> QueueCell<S> {
@@ -132,6 +134,7 @@ impl<S: Seams> QueueCell<S> {
             moved: 0,
             moving: Vec::new(),
             beyond: cold::Beyond::default(),
+            brake: brake::Brake::default(),
         }
     }
 
@@ -297,6 +300,7 @@ impl<S: Seams> QueueCell<S> {
     /// Ends the queue.
     pub fn kill(&mut self) -> Remains<S> {
         self.dead = true;
+        self.brake.release();
         self.end_fetch();
         self.wake_waiting();
         Remains {
@@ -361,6 +365,7 @@ impl<S: Seams> QueueCell<S> {
         self.called_at = None;
         self.drop_expired(around);
         self.arm(around);
+        self.look_at_held(around);
         self.is_lease_over(around)
     }
 

@@ -83,6 +83,8 @@ pub struct Published {
     pub refused: Vec<u32>,
     /// Some of them are cold and belong to a group: the queue must hear of its end.
     pub awaits_group: bool,
+    /// Consumers are far behind, so whoever published is to be held back.
+    pub is_far_behind: bool,
 }
 
 impl<S: Seams> QueueCell<S> {
@@ -99,8 +101,9 @@ impl<S: Seams> QueueCell<S> {
         if around.queue.is_limited || self.could_overtake(incoming.clone()) {
             return self.publish_singly(around, purpose, incoming);
         }
-        let published = self.append(around, purpose.group, incoming);
+        let mut published = self.append(around, purpose.group, incoming);
         self.deliver(around);
+        published.is_far_behind = self.is_far_behind(around);
         published
     }
 
@@ -135,6 +138,7 @@ impl<S: Seams> QueueCell<S> {
         }
         self.drop_expired(around);
         self.arm(around);
+        published.is_far_behind = self.is_far_behind(around);
         published
     }
 
@@ -182,7 +186,7 @@ impl<S: Seams> QueueCell<S> {
         if batch.any_cold {
             self.note_cold(group, batch.first, position);
         }
-        Published { position, refused: Vec::new(), awaits_group: batch.any_cold && group.is_some() }
+        Published { position, awaits_group: batch.any_cold && group.is_some(), ..Published::default() }
     }
 
     /// How a message is kept. The time is asked for once, and only where there is a deadline.

@@ -111,6 +111,7 @@ impl<S: Seams> Session<S> {
         self.send(0, AMQPClass::Connection(connection::AMQPMethod::Close(close)));
         self.connection.close_sent(now, CLOSING_TIMEOUT_MS);
         self.blocked = false;
+        self.go_on();
         if failure.desynchronized {
             self.flow = Flow::CloseAfterFlush;
         }

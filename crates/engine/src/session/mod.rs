@@ -5,6 +5,7 @@
 //! they are due. Nothing here blocks or reads a clock.
 
 mod acks;
+mod ahead;
 mod blocking;
 mod channels;
 mod close;
@@ -175,6 +176,8 @@ pub struct Session<S: Seams> {
     claimed: Vec<QueueRef<S>>,
     reply_consumers: reply_to::ReplyConsumers,
     blocked: bool,
+    /// Queues that hold it back, since it is far ahead of their consumers.
+    held_by: Vec<ahead::HeldBy<S>>,
     /// What waits, and everything behind it.
     later: Option<later::Later<S>>,
     /// It was answered, and what the input held behind it is still to be performed.
@@ -215,6 +218,7 @@ impl<S: Seams> Session<S> {
             claimed: Vec::new(),
             reply_consumers: reply_to::ReplyConsumers::default(),
             blocked: false,
+            held_by: Vec::new(),
             later: None,
             is_resumed: false,
             answered_bytes: 0,
@@ -331,6 +335,7 @@ impl<S: Seams> Session<S> {
             }
         }
         self.unblock_if_cleared();
+        self.go_on_if_released();
         if self.later.is_some() {
             self.release();
             self.perform_later(now);
@@ -363,7 +368,7 @@ impl<S: Seams> Session<S> {
         if self.connection.timed_out(now) {
             self.flow = Flow::Close;
         } else if self.connection.phase() == Phase::Running {
-            if self.blocked || self.later.is_some() || self.log_is_behind() {
+            if self.blocked || self.is_ahead() || self.later.is_some() || self.log_is_behind() {
                 // What the peer sends is not read now, so its silence says nothing.
                 self.connection.heartbeat().received(now);
             }
@@ -399,10 +404,12 @@ impl<S: Seams> Session<S> {
         }
     }
 
-    /// Whether the task may read more: not while this publisher is blocked or too much waits for the log.
+    /// Whether the task may read more: not while this publisher is blocked, or far ahead of consumers, or too much waits
+    /// for the log.
     #[must_use]
     pub fn wants_input(&self) -> bool {
         !self.blocked
+            && !self.is_ahead()
             && self.later.is_none()
             && !self.log_is_behind()
             && self.answered_bytes < limits::UNREAD_ANSWER_BYTES

@@ -76,6 +76,8 @@ pub(super) struct Publisher<S: Seams> {
     share_of: HashMap<QueueId, usize, RandomState>,
     /// The shares of the route dealt last.
     places: Vec<usize>,
+    /// Queues whose consumers are far behind.
+    pub(super) far_behind: Vec<QueueRef<S>>,
     routes: RouteCache<S>,
 }
 
@@ -88,6 +90,7 @@ impl<S: Seams> Default for Publisher<S> {
             spare: Vec::new(),
             share_of: HashMap::default(),
             places: Vec::new(),
+            far_behind: Vec::new(),
             routes: RouteCache::default(),
         }
     }
@@ -319,6 +322,9 @@ impl<S: Seams> Session<S> {
             if published.awaits_group {
                 awaiting.push(queue.clone());
             }
+            if published.is_far_behind {
+                self.publisher.far_behind.push(queue.clone());
+            }
             any_refused |= !published.refused.is_empty();
             for at in published.refused {
                 let item = share.items.get(at as usize).and_then(|at| items.get_mut(*at as usize));
@@ -336,6 +342,7 @@ impl<S: Seams> Session<S> {
         self.answer(items, sources, position, any_refused);
         if group.is_none() {
             self.move_given_up();
+            self.wait_for_consumers();
         }
         awaiting
     }

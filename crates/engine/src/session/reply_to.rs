@@ -81,6 +81,10 @@ impl ReplyConsumers {
     pub(super) fn name(&self, channel: u16) -> Option<&str> {
         self.by_channel.get(&channel).map(|(_, name)| name.as_str())
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_channel.is_empty()
+    }
 }
 
 impl<S: Seams> Session<S> {

@@ -127,6 +127,7 @@ impl<S: Seams> Session<S> {
         let position = self.broker.log.append(|gather| gather.commit_group(group));
         self.claimed.extend(self.broker.end_group(group, position, awaiting));
         self.move_given_up();
+        self.wait_for_consumers();
         if items.iter().any(Item::is_refused) {
             return Err(BrokerError::precondition_failed("partial tx completion"));
         }
