@@ -97,13 +97,21 @@ pub(super) fn apply(disk: &MemoryDisk, rot: &Rot) {
     }
 }
 
-/// The block of the idle batch that ends the log, and its file.
+/// The block of the idle batch that ends the log, and its file: the one with the highest number. It need not be in the
+/// newest file, as compaction makes files too.
 pub(super) fn proof(disk: &MemoryDisk) -> (PathBuf, usize, Vec<u8>) {
-    let mut files = slot_files(disk).into_iter().rev();
-    let active = files.find(|file| used(disk, file) > 4096).unwrap();
-    let at = (used(disk, &active) - 1) / 4096 * 4096;
-    let block = disk.read_all(&active).unwrap()[at..at + 4096].to_vec();
-    (active, at, block)
+    let number = |block: &[u8]| u64::from_le_bytes(block[48..56].try_into().unwrap());
+    let mut last: Option<(PathBuf, usize, Vec<u8>)> = None;
+    for file in slot_files(disk) {
+        let bytes = disk.read_all(&file).unwrap();
+        for (index, block) in bytes.chunks_exact(4096).enumerate().filter(|(_, b)| b.starts_with(b"LVRTBTCH"))
+        {
+            if last.as_ref().is_none_or(|(_, _, before)| number(block) > number(before)) {
+                last = Some((file.clone(), index * 4096, block.to_vec()));
+            }
+        }
+    }
+    last.unwrap()
 }
 
 /// Lives through some sessions and ends idle.
