@@ -140,6 +140,12 @@ impl Client {
         !self.closed && self.unsent.is_empty() && self.session.wants_input()
     }
 
+    /// Whether it is not read, being far ahead of consumers.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.session.is_ahead()
+    }
+
     /// Sends bytes.
     pub fn send(&mut self, bytes: &[u8]) {
         self.unsent.extend_from_slice(bytes);

@@ -35,6 +35,7 @@ const NEEDED: &[&str] = &[
     "start on a full disk",
     "slow disk",
     "partial read",
+    "held back",
 ];
 
 impl Coverage {

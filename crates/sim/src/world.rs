@@ -68,6 +68,9 @@ impl Machine {
     }
 }
 
+/// A queue may hold publishers back from a handful of messages on.
+const HELD_BACKLOG_BYTES: u64 = 512;
+
 /// What an operator sets.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -159,6 +162,7 @@ impl World {
         let settings = Settings {
             hot_window_bytes: terms.hot_window_bytes,
             log_backlog_bytes: terms.log_backlog_bytes,
+            held_backlog_bytes: HELD_BACKLOG_BYTES,
             ..Settings::default()
         };
         let random = AtomicU64::new(0);

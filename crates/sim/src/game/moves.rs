@@ -56,6 +56,8 @@ impl Table {
         let at = usize::try_from(self.schedule.below(life.clients.len() as u64)).unwrap_or(0);
         let what = self.workload.weighted(MOVES).unwrap_or(Move::Publish);
         if !life.clients.get(at).is_some_and(Client::may_send) {
+            let is_held_back = life.clients.get(at).is_some_and(Client::is_held_back);
+            self.coverage.add("held back", is_held_back.into());
             return Ok(());
         }
         self.operations += 1;
