@@ -55,6 +55,19 @@ pub fn limit_file_length(pid: u32, bytes: u64) {
     prlimit(Some(pid_of(pid)), Resource::Fsize, limit).expect("a living process");
 }
 
+/// Lets a process open no descriptor from `first` on from now on; what is open stays.
+///
+/// # Panics
+/// When the process is gone.
+pub fn limit_descriptors(pid: u32, first: u64) {
+    use rustix::process::{Resource, Rlimit, prlimit};
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("a living process");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let maximum = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    let limit = Rlimit { current: Some(first), maximum };
+    prlimit(Some(pid_of(pid)), Resource::Nofile, limit).expect("a living process");
+}
+
 /// Sends SIGTERM.
 ///
 /// # Panics

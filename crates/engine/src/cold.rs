@@ -52,8 +52,8 @@ impl<S: Seams> Fetch<S> {
     /// Reads one of the two logs; waits for the disk.
     ///
     /// # Errors
-    /// [`Damage`], whatever kept the messages from being read.
-    pub fn read<D: Disk>(&self, store: &Store<D>) -> Result<Part, Damage> {
+    /// As [`Store::read`]. What passes may be tried again; all else is [`Damage`].
+    pub fn read<D: Disk>(&self, store: &Store<D>) -> Result<Part, StorageError> {
         Ok(self.locate(store)?.load()?.into())
     }
 
@@ -61,15 +61,15 @@ impl<S: Seams> Fetch<S> {
     ///
     /// # Errors
     /// As `read`.
-    pub fn locate<D: Disk>(&self, store: &Store<D>) -> Result<Located<D>, Damage> {
-        Ok(store.locate(&Read {
+    pub fn locate<D: Disk>(&self, store: &Store<D>) -> Result<Located<D>, StorageError> {
+        store.locate(&Read {
             queue: self.id.0,
             order_key: self.order_key,
             first: self.first,
             last: self.last,
             most_messages: self.most_messages,
             most_bytes: self.most_bytes,
-        })?)
+        })
     }
 }
 

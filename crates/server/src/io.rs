@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use leveret_engine::{Broker, ColdStore, Damage, Fetch, Fetched, Log, WeakQueue};
-use leveret_storage::{Position, RealDisk, Store};
+use leveret_storage::{Position, RealDisk, StorageError, Store};
 use parking_lot::{Condvar, Mutex};
 
 use crate::log::{EndsProcess, SharedLog};
@@ -17,14 +18,32 @@ use crate::seams::Shell;
 /// Reads that wait for the disk at once.
 const THREADS: usize = 2;
 
+/// After so long what the system refused for the moment is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+
 enum Job {
     Read(Fetch<Shell>),
     Exposed(WeakQueue<Shell>),
 }
 
+#[derive(Default)]
 struct Jobs {
     waiting: VecDeque<Job>,
+    /// Reads for which descriptors or memory were short, and when they are tried again.
+    put_off: Vec<Job>,
+    again_at: Option<Instant>,
     stop: bool,
+}
+
+impl Jobs {
+    /// The next job to do now.
+    fn take(&mut self) -> Option<Job> {
+        if self.again_at.is_some_and(|at| at <= Instant::now()) {
+            self.again_at = None;
+            self.waiting.extend(self.put_off.drain(..));
+        }
+        self.waiting.pop_front()
+    }
 }
 
 struct Inner {
@@ -46,7 +65,7 @@ impl Io {
         (log, log_store): (SharedLog, Store<RealDisk>),
         (spill, spill_store): (SharedLog, Store<RealDisk>),
     ) -> Self {
-        let jobs = Mutex::new(Jobs { waiting: VecDeque::new(), stop: false });
+        let jobs = Mutex::default();
         Self(Arc::new(Inner { log, spill, log_store, spill_store, jobs, arrived: Condvar::new() }))
     }
 
@@ -72,11 +91,25 @@ impl Io {
             if jobs.stop {
                 return None;
             }
-            if let Some(job) = jobs.waiting.pop_front() {
+            if let Some(job) = jobs.take() {
                 return Some(job);
             }
-            self.0.arrived.wait(&mut jobs);
+            match jobs.again_at {
+                Some(at) => _ = self.0.arrived.wait_until(&mut jobs, at),
+                None => self.0.arrived.wait(&mut jobs),
+            }
         }
+    }
+
+    /// Does a read again a little later: it failed for want of something that comes back.
+    fn put_off(&self, job: Job, error: &StorageError) {
+        let mut jobs = self.0.jobs.lock();
+        if jobs.again_at.is_none() {
+            tracing::warn!("messages cannot be read for the moment, trying again: {error}");
+            jobs.again_at = Some(Instant::now() + TRY_AGAIN);
+        }
+        jobs.put_off.push(job);
+        self.0.arrived.notify_one();
     }
 
     fn run(&self, broker: &Weak<Broker<Shell>>) {
@@ -85,8 +118,10 @@ impl Io {
             let Some(broker) = broker.upgrade() else { return };
             match job {
                 Job::Read(fetch) => {
-                    if let Some(queue) = fetch.queue.upgrade() {
-                        broker.fetched(&queue, self.read(&fetch));
+                    let Some(queue) = fetch.queue.upgrade() else { continue };
+                    match self.read(&fetch) {
+                        Err(error) if error.is_passing() => self.put_off(Job::Read(fetch), &error),
+                        result => broker.fetched(&queue, result.map_err(Damage::from)),
                     }
                 }
                 Job::Exposed(queue) => {
@@ -98,7 +133,7 @@ impl Io {
         }
     }
 
-    fn read(&self, fetch: &Fetch<Shell>) -> Result<Fetched, Damage> {
+    fn read(&self, fetch: &Fetch<Shell>) -> Result<Fetched, StorageError> {
         let mut fetched = Fetched::default();
         if fetch.log.is_some() {
             fetched.log = fetch.read(&self.0.log_store)?;

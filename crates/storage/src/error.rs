@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// The machine's faults: storage knows no client, so none of these is a client's.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -82,6 +84,16 @@ impl StorageError {
         matches!(self, Self::Corrupt { .. } | Self::Io { op: "read" | "read length", .. })
     }
 
+    /// Whether the operating system lacked something for the moment, descriptors or memory, or was
+    /// interrupted: the same may succeed a little later, and says nothing of the bytes on disk.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::INTR];
+        let code = source.raw_os_error();
+        lacks.iter().any(|errno| Some(errno.raw_os_error()) == code)
+    }
+
     /// Whether the step that failed may be tried again once there is room.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -95,4 +107,21 @@ pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_damage() {
+        let failed = |code| StorageError::io(Path::new("f"), "open")(io::Error::from_raw_os_error(code));
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR, Errno::AGAIN] {
+            assert!(failed(errno.raw_os_error()).is_passing(), "{errno}");
+        }
+        for errno in [Errno::IO, Errno::NOENT, Errno::ACCESS, Errno::NOSPC] {
+            assert!(!failed(errno.raw_os_error()).is_passing(), "{errno}");
+        }
+        assert!(!StorageError::corrupt(Path::new("f"), 1, "x").is_passing());
+    }
 }

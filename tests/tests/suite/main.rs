@@ -21,6 +21,7 @@ mod lifecycle;
 mod malformed;
 mod neighbour;
 mod offline;
+mod passing;
 mod permissions;
 mod powercut;
 mod pressure;

@@ -76,11 +76,12 @@ impl Quarantined {
     /// For what cannot be read of a queue.
     ///
     /// # Errors
-    /// What is no damage.
+    /// What is no damage, or may pass.
     pub(crate) fn of(queue: u64, error: StorageError) -> Result<Self, StorageError> {
         match error {
             StorageError::Corrupt { file, offset, why: reason } => Ok(Self { queue, file, offset, reason }),
-            StorageError::Io { file, op, source } if error.is_unreadable() => {
+            _ if error.is_passing() || !error.is_unreadable() => Err(error),
+            StorageError::Io { file, op, source } => {
                 Ok(Self { queue, file, offset: 0, reason: format!("{op} failed: {source}") })
             }
             other => Err(other),

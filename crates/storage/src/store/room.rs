@@ -47,12 +47,15 @@ impl<D: Disk> Store<D> {
     }
 
     /// Holds room back for a full disk, and then writes a few free slots ahead: one step for each call, for
-    /// idle moments. False when there is nothing to do, or no room.
+    /// idle moments. False when there is nothing to do, or no room, or for the moment no descriptor.
     ///
     /// # Errors
     /// `Io`.
     pub fn spare(&self) -> Result<bool, StorageError> {
-        self.0.slots.spare()
+        match self.0.slots.spare() {
+            Err(error) if error.is_passing() => Ok(false),
+            spared => spared,
+        }
     }
 
     /// Unlinks free slots: all where the disk is `short` of room, else those beyond what a store may have
