@@ -40,6 +40,9 @@ const BEYOND: u64 = 8_000;
 /// Small slots, so that a run goes through many checkpoints and reuses slots, and little memory, so that backlogs lie
 /// on disk.
 const CONFIG: &str = "leveret.slot_size = 1MiB\nleveret.hot_window = 4MiB\n";
+/// Cycles with `durability = os`, where a confirm waits for the system alone: a kill loses nothing there either.
+const OS_CYCLES: u32 = 20;
+const FEW_OS_CYCLES: u32 = 2;
 /// Cycles on one data folder.
 const BLOCK: u32 = 50;
 /// The kill comes within so many milliseconds after enough is confirmed.
@@ -55,7 +58,7 @@ fn confirmed_messages_survive_kill_9_under_load() {
     let mut first = *cycles.start();
     while first <= *cycles.end() {
         let last = (first + BLOCK - 1).min(*cycles.end());
-        let (report, slowest) = run(None, first..=last, confirms);
+        let (report, slowest) = run(None, CONFIG, first..=last, confirms);
         println!("cycles {first}-{last} of kill -9: {report}; slowest start {slowest:?}");
         assert!(report.is_clean(), "cycles {first}-{last}: {report}");
         confirmed += report.confirmed;
@@ -67,10 +70,21 @@ fn confirmed_messages_survive_kill_9_under_load() {
 }
 
 #[test]
+fn confirmed_messages_survive_kill_9_where_only_the_system_has_them() {
+    let is_long = std::env::var_os("LEVERET_CRASH_CYCLES").is_some();
+    let (cycles, confirms) =
+        if is_long { (OS_CYCLES, CONFIRMS_A_CYCLE) } else { (FEW_OS_CYCLES, FEW_CYCLES.1) };
+    let config = format!("{CONFIG}leveret.durability = os\n");
+    let (report, slowest) = run(None, &config, 1..=cycles, confirms);
+    println!("{cycles} cycles of kill -9, durability = os: {report}; slowest start {slowest:?}");
+    assert!(report.is_clean() && report.confirmed >= u64::from(cycles) * confirms, "{report}");
+}
+
+#[test]
 #[ignore = "builds a second broker: nightly"]
 fn the_crash_test_fails_on_a_broker_that_confirms_before_it_writes() {
     let binary = binary::leveret_with_features("planted-early-confirm");
-    let (report, _) = run(Some(binary), 1..=6, FEW_CYCLES.1);
+    let (report, _) = run(Some(binary), CONFIG, 1..=6, FEW_CYCLES.1);
     println!("a broker that confirms before it writes: {report}");
     assert!(report.lost > 0, "the planted fault was not found: {report}");
 }
@@ -83,8 +97,13 @@ fn range(text: &str) -> Option<RangeInclusive<u32>> {
 
 /// Runs these cycles on an empty folder, reads every queue to its end and closes the book. Gives the longest time
 /// from launch to service, too.
-fn run(binary: Option<PathBuf>, cycles: RangeInclusive<u32>, confirms: u64) -> (Report, Duration) {
-    let mut broker = Broker::start_with(Options { binary, ..Options::config(CONFIG) });
+fn run(
+    binary: Option<PathBuf>,
+    config: &str,
+    cycles: RangeInclusive<u32>,
+    confirms: u64,
+) -> (Report, Duration) {
+    let mut broker = Broker::start_with(Options { binary, ..Options::config(config) });
     declare(broker.amqp());
     let load = Load::new(broker.amqp());
     let mut starts = Starts::default();
