@@ -89,6 +89,7 @@ impl Index {
 
     /// Takes the numbers that were settled and whose entries are not accounted.
     pub(crate) fn take_unaccounted(&mut self, into: &mut Vec<Unaccounted>) {
+        self.unaccounted = 0;
         for (queue, resident) in std::mem::take(&mut self.deleted) {
             if !resident.unaccounted.is_empty() {
                 // It may have gone while its messages went into a run: the lines here do not tell its keys.
@@ -123,6 +124,7 @@ impl Index {
     /// They are not accounted after all.
     pub(crate) fn give_back_unaccounted(&mut self, unaccounted: Vec<Unaccounted>) {
         for Unaccounted { queue, settled, .. } in unaccounted {
+            self.unaccounted += settled.count(0, u64::MAX);
             match self.queues.get_mut(&queue).and_then(|queue| queue.resident.as_mut()) {
                 Some(resident) => {
                     settled.iter().for_each(|(first, last)| resident.unaccounted.add(first, last))

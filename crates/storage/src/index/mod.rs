@@ -75,6 +75,8 @@ pub(crate) struct Index {
     pub(crate) last_queue: u64,
     /// Unsettled messages above the cut.
     pub(crate) tail_messages: u64,
+    /// About how many messages in runs were settled since the last capture.
+    pub(crate) unaccounted: u64,
     /// The last batch applied, and where it stood.
     last: Option<(u64, Place)>,
 }
@@ -318,7 +320,9 @@ impl Index {
     fn settle(&mut self, queue: u64, first: u64, last: u64) {
         let Some(found) = self.queues.get_mut(&queue) else { return };
         let blobs = &mut self.blobs;
-        self.tail_messages -= found.settle(first, last, |message| blobs.leave(message));
+        let settled = found.settle(first, last, |message| blobs.leave(message));
+        self.tail_messages -= settled.in_tail;
+        self.unaccounted += settled.in_runs;
     }
 
     fn delete(&mut self, queue: u64) {
@@ -327,7 +331,7 @@ impl Index {
         found.tail.iter().for_each(|message| self.blobs.leave(message));
         self.deleted_ids.push(queue);
         if let Some(mut resident) = found.resident {
-            resident.settle(0, u64::MAX);
+            self.unaccounted += resident.settle(0, u64::MAX);
             self.deleted.push((queue, resident));
         }
     }

@@ -128,11 +128,15 @@ impl Resident {
         self.last().filter(|end| first <= *end).map(|end| (first, last.min(end)))
     }
 
-    pub(crate) fn settle(&mut self, first: u64, last: u64) {
-        let Some((first, last)) = self.part(first, last) else { return };
+    /// Those of a range are settled. Says how many were not before.
+    pub(crate) fn settle(&mut self, first: u64, last: u64) -> u64 {
+        let Some((first, last)) = self.part(first, last) else { return 0 };
+        let mut count = 0;
         for (first, last) in self.settled.insert(first, last) {
             self.unaccounted.add(first, last);
+            count += (last - first).saturating_add(1);
         }
+        count
     }
 
     fn returned(&mut self, first: u64, last: u64, delivery_count: u32) {
@@ -171,6 +175,14 @@ impl Resident {
     }
 }
 
+/// How many messages were settled: in the tail, and below the end of what is in runs. One that is being written to a
+/// run counts in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Settled {
+    pub(crate) in_tail: u64,
+    pub(crate) in_runs: u64,
+}
+
 /// A queue.
 #[derive(Debug, Default)]
 pub(crate) struct QueueIndex {
@@ -191,8 +203,8 @@ impl QueueIndex {
         !is_below && self.tail.insert(message)
     }
 
-    /// Messages left. Gives the number of them that were in the tail, and each of those to `gone`.
-    pub(crate) fn settle(&mut self, first: u64, last: u64, mut gone: impl FnMut(&TailMessage)) -> u64 {
+    /// Messages left. Gives how many, and each of those in the tail to `gone`.
+    pub(crate) fn settle(&mut self, first: u64, last: u64, mut gone: impl FnMut(&TailMessage)) -> Settled {
         self.is_changed = true;
         let before = self.tail.len();
         if first == last {
@@ -200,10 +212,8 @@ impl QueueIndex {
         } else {
             self.tail.remove_range(first, last, |_| true, &mut gone);
         }
-        if let Some(resident) = &mut self.resident {
-            resident.settle(first, last);
-        }
-        (before - self.tail.len()) as u64
+        let in_runs = self.resident.as_mut().map_or(0, |resident| resident.settle(first, last));
+        Settled { in_tail: (before - self.tail.len()) as u64, in_runs }
     }
 
     /// Messages may be delivered, or (`withdrawn`) were not delivered after all.

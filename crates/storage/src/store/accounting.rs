@@ -93,6 +93,17 @@ impl Usage {
             .collect()
     }
 
+    /// About how many bytes so many entries take.
+    pub(super) fn bytes_of(&self, entries: u64) -> u64 {
+        let slots = self.slots.values().map(|note| (note.entries, note.live_bytes));
+        let blobs = self.blobs.values().map(|note| (note.entries, note.len));
+        let (all, bytes) = slots
+            .chain(blobs)
+            .fold((0, 0), |(all, sum), (entries, bytes)| (all + entries, bytes.saturating_add(sum)));
+        let bytes = u128::from(entries) * u128::from(bytes) / u128::from(all.max(1));
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
     /// What has no entries any more is not listed any more.
     pub(crate) fn forget_empty(&mut self) {
         self.slots.retain(|_, note| note.entries > 0);

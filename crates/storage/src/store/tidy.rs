@@ -20,8 +20,8 @@ use crate::store::{Inner, Store};
 
 impl<D: Disk> Store<D> {
     /// Does one step of what keeps the disk in order, if one is due: gives back what nobody reads any more,
-    /// rewrites the manifest, merges runs, compacts slots. Says whether there may be another. Blocks on
-    /// the disk.
+    /// rewrites the manifest, accounts what was settled, merges runs, compacts slots. Says whether there may be
+    /// another. Blocks on the disk.
     ///
     /// # Errors
     /// `Full`: nothing was changed. Anything else: the process must end.
@@ -33,6 +33,10 @@ impl<D: Disk> Store<D> {
         }
         if maintenance.manifest.is_none() && inner.is_durable {
             return Ok(false);
+        }
+        if inner.accounting_is_due(&maintenance) {
+            inner.step(&mut maintenance, |_, _, _| Ok(None))?;
+            return Ok(true);
         }
         if inner.merge_some(&mut maintenance)? {
             return Ok(true);
@@ -49,6 +53,13 @@ impl<D: Disk> Store<D> {
 }
 
 impl<D: Disk> Inner<D> {
+    /// Whether so much was settled in runs that a slot could be free. Consumers that drain a backlog add little to
+    /// the log, so no checkpoint would come to account it.
+    fn accounting_is_due(&self, maintenance: &Maintenance<D>) -> bool {
+        let settled = self.state.lock().index.unaccounted;
+        settled > 0 && maintenance.usage.bytes_of(settled) >= self.slots.slot_bytes()
+    }
+
     /// Captures the queues, accounts, changes files and says so in one delta. Says whether files were changed.
     pub(super) fn step(
         &self,

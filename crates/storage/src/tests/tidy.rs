@@ -83,6 +83,32 @@ fn sparse(run: &mut Running, rounds: u64, keep: u64) -> Vec<u64> {
 }
 
 #[test]
+fn a_drained_backlog_gives_its_slots_back_before_any_checkpoint_is_due() {
+    let disk = MemoryDisk::new(1);
+    let mut run = start(&disk).unwrap();
+    for seq in 0..1000_u64 {
+        run.publish(1, seq, &[7; 600]);
+        if seq % 10 == 9 {
+            run.step();
+        }
+    }
+    run.checkpoint().unwrap();
+    tidy_up(&run);
+    let full = run.dir.pool().usage().used;
+    let mut used = full;
+    for first in (0..1000).step_by(200) {
+        run.gather.settle(1, &[(first, first + 199)], SettleReason::Acknowledged);
+        run.step();
+        tidy_up(&run);
+        let now = run.dir.pool().usage().used;
+        assert!(now < used, "{now} of {used} slots are used with {} messages settled", first + 200);
+        used = now;
+    }
+    assert!(full > 9 && used <= 3, "{full} {used}");
+    assert!(!run.store.checkpoint_is_due());
+}
+
+#[test]
 fn checkpoints_settlements_and_deletes_come_between_the_steps_of_a_merge() {
     let disk = MemoryDisk::new(1);
     let mut run = start_with(&disk, StorageOptions { step_entries: Some(1), ..small() }).unwrap();
