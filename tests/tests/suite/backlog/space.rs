@@ -4,7 +4,10 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
@@ -24,7 +27,7 @@ const SLOT: u64 = MIB;
 const SLOTS: u64 = 16;
 /// What a live message of this test takes at most: its body, its record, its place in a run.
 const LIVE: u64 = 256;
-/// The flow through the queue stays this close behind its source.
+/// Kills that it is held through.
 const RESTARTS: u64 = 100;
 
 #[test]
@@ -35,8 +38,11 @@ fn a_held_message_pins_a_bounded_share_of_the_disk() {
     publish(broker.amqp(), (QUEUE, BODY), 0..1, |_| {});
     let mut held = Reader::new(broker.amqp(), (QUEUE, BODY), 0, 1);
     assert!(!held.read());
-    let most = flow_past(&broker, 1..count);
-    println!("{count} messages past a held one: at most {} KiB beyond twice the live bytes", most / 1024);
+    let (most, when) = flow_past(&broker, 1..count);
+    println!(
+        "{count} messages past a held one: at most {} KiB beyond twice the live bytes: {when}",
+        most / 1024
+    );
     let mut next = count;
     for restart in 0..scaled(RESTARTS * 100).min(RESTARTS) {
         broker.kill();
@@ -52,15 +58,25 @@ fn a_held_message_pins_a_bounded_share_of_the_disk() {
 }
 
 /// Lets messages flow through the queue behind the held one; gives the most that the files took beyond twice what
-/// lived.
-fn flow_past(broker: &Broker, numbers: std::ops::Range<u64>) -> u64 {
+/// lived, and what they were then.
+fn flow_past(broker: &Broker, numbers: std::ops::Range<u64>) -> (u64, String) {
     let (sent, gone) = (AtomicU64::new(0), AtomicU64::new(0));
     let (first, folder) = (numbers.start, broker.data_dir());
+    let worst = Mutex::new((0, String::new()));
     let beyond = || {
         let files = disk_bytes(&folder);
         // Read behind the files: what was confirmed since makes the bound larger, never what was acked smaller.
         let live = (sent.load(Ordering::SeqCst) + 4096 + 1).saturating_sub(gone.load(Ordering::SeqCst));
-        files.saturating_sub(2 * live * LIVE)
+        let beyond = files.iter().sum::<u64>().saturating_sub(2 * live * LIVE);
+        let mut worst = worst.lock().expect("nobody panics with it");
+        if beyond >= worst.0 {
+            let [log, runs, manifests] = files.map(|bytes| bytes / 1024);
+            *worst = (
+                beyond,
+                format!("log {log} KiB, runs {runs}, manifests {manifests} with {live} messages alive"),
+            );
+        }
+        beyond
     };
     let ((), most) = with_peak(beyond, || {
         thread::scope(|scope| {
@@ -73,12 +89,13 @@ fn flow_past(broker: &Broker, numbers: std::ops::Range<u64>) -> u64 {
             reader.read_to(numbers.end, |next| gone.store(next - first, Ordering::SeqCst));
         });
     });
-    assert!(most <= SLOTS * SLOT, "{most} bytes beyond twice the live ones");
-    most
+    let (_, when) = worst.into_inner().expect("nobody panics with it");
+    assert!(most <= SLOTS * SLOT, "{most} bytes beyond twice the live ones: {when}");
+    (most, when)
 }
 
-/// What log, runs and manifest take of the disk.
-fn disk_bytes(folder: &Path) -> u64 {
+/// What log, runs and manifests take of the disk.
+fn disk_bytes(folder: &Path) -> [u64; 3] {
     let bytes_of = |path: &Path| fs::symlink_metadata(path).map_or(0, |found| found.blocks() * 512);
     let of_folder = |folder: &str, path: &Path| {
         let entries = fs::read_dir(path.join(folder)).into_iter().flatten().filter_map(Result::ok);
@@ -86,7 +103,6 @@ fn disk_bytes(folder: &Path) -> u64 {
     };
     let manifests = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     let manifests = manifests.filter(|entry| entry.file_name().to_string_lossy().starts_with("manifest"));
-    of_folder("log", folder)
-        + of_folder("runs", folder)
-        + manifests.map(|entry| bytes_of(&entry.path())).sum::<u64>()
+    let manifests = manifests.map(|entry| bytes_of(&entry.path())).sum();
+    [of_folder("log", folder), of_folder("runs", folder), manifests]
 }
