@@ -199,7 +199,8 @@ impl<D: Disk> Inner<D> {
     /// One step, so that a checkpoint that becomes due meanwhile waits for no more than that.
     fn tidy(&self) -> Result<Duration, StorageError> {
         match self.store.tidy() {
-            Ok(true) => Ok(Duration::ZERO),
+            // There may be no idle moment for as long as a backlog is drained, and each step frees a slot or so.
+            Ok(true) => self.store.trim(self.is_short()).map(|_| Duration::ZERO),
             Ok(false) => self.make_room().map(|()| LOOK_EVERY),
             Err(error) if error.is_full() => {
                 if self.store.spend_reserve()? {
