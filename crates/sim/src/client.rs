@@ -66,6 +66,8 @@ pub struct Client {
     pub drained: (u64, u64),
     /// The broker closed it.
     pub closed: bool,
+    /// It did so because of a queue that was stopped meanwhile.
+    pub is_turned_away: bool,
 }
 
 const NOW: MonotonicMillis = MonotonicMillis(0);
@@ -102,8 +104,14 @@ impl Client {
             seen_order: BTreeMap::new(),
             drained: (0, world.position()),
             closed: false,
+            is_turned_away: false,
         };
+        // All of it arrives before the broker can stop reading: it may be behind with the log.
+        client.is_corked = true;
         client.log_in();
+        client.is_corked = false;
+        let flow = client.session.input(&mut client.unsent, NOW);
+        client.closed |= flow != Flow::Go;
         if client.session.is_open() { Ok(client) } else { Err(Violation::new("a login failed".to_owned())) }
     }
 

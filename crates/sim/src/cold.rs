@@ -7,6 +7,7 @@ use leveret_storage::{Located, MemoryDisk, Position, Store};
 
 use crate::chance::Chance;
 use crate::seams::Plain;
+use crate::topology::QueueAt;
 
 /// What was found is read in one of so many steps, so that files change under it now and then.
 const LINGERS: u64 = 4;
@@ -60,6 +61,8 @@ pub enum Step {
     Spilled,
     /// A read found damage.
     Damaged,
+    /// The drive failed a read of this queue, as it was told to.
+    Unreadable(QueueAt),
 }
 
 impl SimStore {
@@ -108,8 +111,8 @@ impl ColdStore<Plain> for SimStore {
     }
 }
 
-/// One step of one job that chance picks.
-pub fn step(broker: &Arc<Broker<Plain>>, chance: &mut Chance) -> Step {
+/// One step of one job that chance picks. The reads of `failing` fail.
+pub fn step(broker: &Arc<Broker<Plain>>, chance: &mut Chance, failing: Option<&MemoryDisk>) -> Step {
     let store = &broker.store;
     let job = {
         let mut jobs = store.jobs();
@@ -143,11 +146,19 @@ pub fn step(broker: &Arc<Broker<Plain>>, chance: &mut Chance) -> Step {
             Step::Nothing
         }
         Job::Found(queue, places) => {
+            let name = queue.upgrade().and_then(|queue| QueueAt::named(queue.name.as_bytes()));
+            if let Some(disk) = failing {
+                disk.fail_reads(true);
+            }
             let found = places.load();
-            let step = match &found {
-                Err(_) => Step::Damaged,
-                Ok(fetched) if !fetched.spill.messages.is_empty() => Step::Spilled,
-                Ok(_) => Step::Done,
+            if let Some(disk) = failing {
+                disk.fail_reads(false);
+            }
+            let step = match (&found, name) {
+                (Err(_), Some(queue)) if failing.is_some() => Step::Unreadable(queue),
+                // The queue is gone, nobody hears of it.
+                (Err(_), None) if failing.is_some() => Step::Done,
+                (found, _) => told(found),
             };
             store.jobs().push(Job::Read(queue, found));
             step
@@ -168,5 +179,14 @@ pub fn step(broker: &Arc<Broker<Plain>>, chance: &mut Chance) -> Step {
             }
             Step::Done
         }
+    }
+}
+
+/// What a read came to.
+fn told(found: &Result<Fetched, Damage>) -> Step {
+    match found {
+        Err(_) => Step::Damaged,
+        Ok(fetched) if !fetched.spill.messages.is_empty() => Step::Spilled,
+        Ok(_) => Step::Done,
     }
 }

@@ -34,6 +34,7 @@ const NEEDED: &[&str] = &[
     "disk full",
     "start on a full disk",
     "slow disk",
+    "queue stopped",
     "partial read",
     "held back",
 ];

@@ -317,13 +317,13 @@ impl World {
         self.broker.store.log().spend_reserve().map(drop)
     }
 
-    /// The spill is kept short as the log is: a checkpoint where one is due, else a step of tidying.
+    /// The spill is kept short as the log is: a checkpoint where one is due or asked for, else a step of tidying.
     ///
     /// # Errors
     /// The spill's store's.
-    pub fn tidy_spill(&mut self) -> Result<(), StorageError> {
+    pub fn tidy_spill(&mut self, checkpoint: bool) -> Result<(), StorageError> {
         let store = self.broker.store.spill();
-        if store.checkpoint_is_due() {
+        if checkpoint || store.checkpoint_is_due() {
             // No definition is ever spilled.
             return store.checkpoint(&mut |_| Ok(())).map(drop);
         }
@@ -353,9 +353,9 @@ impl World {
         self.spill_writer.sync(&self.broker.spill)
     }
 
-    /// One step of a read, or of who waits for an Expose.
-    pub fn read(&self, chance: &mut Chance) -> Step {
-        cold::step(&self.broker, chance)
+    /// One step of a read, or of who waits for an Expose. With `fails` the drive fails it.
+    pub fn read(&self, chance: &mut Chance, fails: bool) -> Step {
+        cold::step(&self.broker, chance, fails.then_some(&self.machine.disk))
     }
 
     /// Everything is written and synced, and everything asked is answered.
@@ -369,7 +369,7 @@ impl World {
             if self.broker.store.is_idle() {
                 return Ok(());
             }
-            self.read(chance);
+            self.read(chance, false);
         }
     }
 

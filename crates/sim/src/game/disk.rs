@@ -17,6 +17,8 @@ pub(super) enum Trouble {
     Tight,
     /// Writes and syncs take long.
     Slow,
+    /// Reads fail now and then, each time of one queue.
+    Unreadable,
 }
 
 /// A slow disk does so many times fewer writes.
@@ -32,6 +34,7 @@ impl Table {
             0 | 1 => Trouble::Failing,
             2 | 3 => Trouble::Tight,
             4 => Trouble::Slow,
+            5 => Trouble::Unreadable,
             _ => Trouble::None,
         };
         if life.trouble == Trouble::Failing {
@@ -95,7 +98,8 @@ impl Table {
             return Ok(());
         }
         if self.schedule.one_in(3) {
-            self.disk(life, World::tidy_spill)?;
+            let checkpoint = self.schedule.one_in(6);
+            self.disk(life, |world| world.tidy_spill(checkpoint))?;
         }
         let is_written = self.disk(life, World::spill)?;
         self.tell_full(life, (life.full.0, !is_written));

@@ -5,6 +5,8 @@ mod ends;
 mod look;
 mod moves;
 
+use std::collections::BTreeSet;
+
 use leveret_storage::Durability;
 
 use crate::Violation;
@@ -13,7 +15,7 @@ use crate::client::{Client, Consumer};
 use crate::cold::Step;
 use crate::coverage::Coverage;
 use crate::ledger::{Ledger, ReadBy, When};
-use crate::topology::queues;
+use crate::topology::{QueueAt, queues};
 use crate::wire::Event;
 use crate::world::{Machine, Terms, World};
 
@@ -24,6 +26,9 @@ const CLIENTS: usize = 4;
 
 /// After that much time the broker looks whether the log has caught up.
 const PAUSE_MS: u64 = 20;
+
+/// Where reads fail, one of so many does.
+const READ_FAILS: u64 = 20;
 
 /// A game to play.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +103,8 @@ struct Table {
     durability: Durability,
     /// Clients are not read while so many bytes wait for the log.
     log_backlog_bytes: usize,
+    /// Queues of which a read failed in this life: they give and take nothing.
+    stopped: BTreeSet<QueueAt>,
     /// So many ends may be clean stops: the others are crashes.
     stops_left: u64,
 }
@@ -121,6 +128,7 @@ impl Table {
         Self {
             durability,
             log_backlog_bytes,
+            stopped: BTreeSet::new(),
             workload: Chance::new(game.seed, "workload"),
             schedule: Chance::new(game.seed, "schedule"),
             fate: Chance::new(game.seed, "fate"),
@@ -144,6 +152,7 @@ impl Table {
             let Some(started) = world.take() else { break };
             let mut life =
                 Life { world: started, clients: Vec::new(), trouble: Trouble::None, full: (false, false) };
+            self.stopped.clear();
             let until = (end + 1) * game.operations / game.ends;
             let mut ended = self.live(&mut life, until);
             let is_last = end + 1 >= game.ends && self.operations >= game.operations;
@@ -278,7 +287,12 @@ impl Table {
 
     fn reads(&mut self, life: &Life) -> Result<(), Violation> {
         for _ in 0..self.schedule.between(1, 4) {
-            match life.world.read(&mut self.schedule) {
+            let fails = life.trouble == Trouble::Unreadable && self.schedule.one_in(READ_FAILS);
+            match life.world.read(&mut self.schedule, fails) {
+                Step::Unreadable(queue) => {
+                    self.coverage.note("queue stopped");
+                    self.stopped.insert(queue);
+                }
                 Step::Nothing => {}
                 Step::Done => self.coverage.note("cold read"),
                 Step::Spilled => self.coverage.note("spill"),
@@ -405,6 +419,15 @@ impl Table {
         for event in events {
             self.client_sees(client, event, when, world.synced())?;
         }
+        self.let_in_again(life, at)
+    }
+
+    /// A client that was turned away comes as another.
+    fn let_in_again(&mut self, life: &mut Life, at: usize) -> Result<(), Violation> {
+        if life.clients.get(at).is_some_and(|client| client.is_turned_away) {
+            self.coverage.note("turned away");
+            self.replace(life, at)?;
+        }
         Ok(())
     }
 
@@ -429,6 +452,7 @@ impl Table {
             }
         }
         client.drained = (self.step, life.world.position());
+        self.let_in_again(life, at)?;
         Ok(count)
     }
 
@@ -478,6 +502,10 @@ impl Table {
                 for key in std::mem::take(&mut client.unacked).into_values() {
                     self.ledger.returned(&key);
                 }
+            }
+            Event::Closed(541, text) if !self.stopped.is_empty() && text.contains("is stopped") => {
+                // It asked for a queue before that was stopped: its connection is gone, and it comes again.
+                client.is_turned_away = true;
             }
             Event::Closed(code, text) => {
                 let unacked: Vec<_> = client.unacked.keys().collect();

@@ -91,7 +91,7 @@ impl Table {
 
     fn there(&mut self) -> Option<QueueAt> {
         let queue = self.any_queue();
-        self.ledger.is_declared(queue).then_some(queue)
+        (self.ledger.is_declared(queue) && !self.stopped.contains(&queue)).then_some(queue)
     }
 
     fn draft(&mut self, queue: Option<QueueAt>) -> Draft {
@@ -124,7 +124,7 @@ impl Table {
     fn publish(&mut self, world: &World, client: &mut Client) {
         let queue = self.any_queue();
         for _ in 0..burst(&mut self.workload) {
-            if !client.may_send() {
+            if !client.may_send() || self.stopped.contains(&queue) {
                 return;
             }
             let draft = self.draft(Some(queue));
@@ -137,7 +137,7 @@ impl Table {
 
     fn publish_fan(&mut self, world: &World, client: &mut Client) {
         for _ in 0..burst(&mut self.workload) {
-            if !client.may_send() {
+            if !client.may_send() || self.stopped.iter().any(|queue| queue.spec().in_fan) {
                 return;
             }
             let draft = self.draft(None);
@@ -232,7 +232,9 @@ impl Table {
         let mut drafts = Vec::new();
         for _ in 0..self.workload.between(1, 5) {
             let queue = self.any_queue();
-            drafts.push((self.draft(Some(queue)), queue));
+            if !self.stopped.contains(&queue) {
+                drafts.push((self.draft(Some(queue)), queue));
+            }
         }
         let ack = self.pick_unacked(client, TX);
         let acked = ack.map_or(Vec::new(), |(tag, multiple)| client.covered(TX, tag, multiple));
@@ -263,6 +265,9 @@ impl Table {
 
     fn declare(&mut self, world: &World, client: &mut Client) {
         let queue = self.any_queue();
+        if self.stopped.contains(&queue) {
+            return;
+        }
         let lo = world.position() + 1;
         client.send_together(|client| client.declare(queue));
         if !self.ledger.is_declared(queue) {
@@ -307,12 +312,17 @@ impl Table {
         if self.workload.one_in(2) {
             self.client_reads(life, at)?;
         }
+        self.coverage.note("lost connection");
+        self.replace(life, at)
+    }
+
+    /// Another client in place of one that is gone.
+    pub(super) fn replace(&mut self, life: &mut Life, at: usize) -> Result<(), Violation> {
         let fresh = self.connect(&life.world)?;
         let Some(client) = life.clients.get_mut(at) else { return Ok(()) };
         let lost = std::mem::replace(client, fresh);
         self.forget(&life.world, &lost);
         lost.lose();
-        self.coverage.note("lost connection");
         Ok(())
     }
 

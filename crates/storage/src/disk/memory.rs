@@ -59,6 +59,7 @@ struct State {
     changes: u64,
     syncs: u64,
     lost_writes: bool,
+    reads_fail: bool,
 }
 
 #[derive(Debug, Default)]
@@ -145,6 +146,11 @@ impl MemoryDisk {
     /// Lets `after` more writes succeed and the next one fail half done.
     pub fn fail_write(&self, after: u64) {
         self.state().writes_until_failure = Some(after);
+    }
+
+    /// Whether reads fail from now on, as those of a drive do that lost some of its sectors.
+    pub fn fail_reads(&self, fail: bool) {
+        self.state().reads_fail = fail;
     }
 
     /// Lets `after` more changes succeed and cuts the power in the next one: it may have reached the drive
@@ -311,6 +317,9 @@ impl Disk for MemoryDisk {
 
     fn read_at(&self, file: &MemoryFile, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let mut state = self.state();
+        if state.reads_fail {
+            return Err(io::Error::other("planted read failure"));
+        }
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let found = state.inode(file)?.written.get(offset..offset.saturating_add(into.len()));
         into.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
