@@ -23,6 +23,7 @@ use crate::ranges::RangeSet;
 use crate::record::{MessageFlags, Position};
 use crate::run::{BodyAt, Run, RunEntry, RunKey, RunWriter};
 use crate::store::accounting::{Usage, account};
+use crate::store::compact::Compacting;
 use crate::store::maintenance::Maintenance;
 use crate::store::view::{Unused, View};
 use crate::store::{Inner, Store};
@@ -253,7 +254,8 @@ impl<D: Disk> Inner<D> {
             state.view = listed;
         }
         let mut slots = self.slots.used_below(capture.cut.after.end.incarnation);
-        slots.retain(|slot| !maintenance.usage.slots.contains_key(slot));
+        let being_written = maintenance.compacting.as_ref().and_then(Compacting::new_slot);
+        slots.retain(|slot| !maintenance.usage.slots.contains_key(slot) && being_written != Some(*slot));
         let freed = slots.len() as u64;
         let settled = delta.blobs.iter().filter(|(_, note)| note.is_none()).map(|(number, _)| *number);
         let never_listed = capture.dead_blobs.iter().copied();

@@ -3,9 +3,18 @@
 //! What lives is found through the runs, never through a slot's own records, and each body is moved once.
 //! The new slot is an ordinary sealed one with an ordinary run; entries of older runs that name the old slots
 //! are void with the delta that does not list those any more.
+//!
+//! ```text
+//! choose ─► look ⟲ ─► move ⟲ ─► run, synced ─► capture, count, manifest's delta ─► the old slots are free
+//! ```
+//!
+//! Checkpoints come between. Until the delta the old slots count: what is settled meanwhile is accounted there, and
+//! of what was moved only the rest is counted in the new slot. All that the old ones counted must then be there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -13,10 +22,10 @@ use crate::format::{BLOCK, SLOT_HEADER};
 use crate::log::pool::Purpose;
 use crate::log::slots::Slot;
 use crate::manifest::SlotNote;
-use crate::run::{BodyAt, RunEntry, RunMerge};
+use crate::run::{BodyAt, Run, RunEntry, RunMerge, RunWriter};
 use crate::store::Inner;
 use crate::store::accounting::Usage;
-use crate::store::checkpoint::{Change, LazyRun};
+use crate::store::checkpoint::Change;
 use crate::store::maintenance::Maintenance;
 use crate::store::tidy::Live;
 use crate::store::view::View;
@@ -26,6 +35,8 @@ const FIRST_PAYLOAD: u64 = SLOT_HEADER + BLOCK;
 /// How much is read and written at once, in entries and in bytes.
 const ENTRIES_AT_ONCE: usize = 1024;
 const WRITE_BYTES: usize = 1 << 20;
+/// The new slot is synced in pieces of this, so that the log's syncs do not wait behind one large one.
+const SYNC_BYTES: u64 = 4 << 20;
 /// What is kept in memory of shared payloads is bounded by this.
 const MOST_ENTRIES: u64 = 2 << 20;
 /// The log may take so many slots beside twice what lives.
@@ -64,109 +75,231 @@ impl<D: Disk> Inner<D> {
         (chosen.len() > 1).then_some(chosen)
     }
 
-    /// Moves what lives in these slots. `None` if something of it is damaged: they are left alone then.
-    pub(super) fn compact(
-        &self,
-        maintenance: &mut Maintenance<D>,
-        live: &mut Live<'_, D>,
-        view: &View<D>,
-        slots: &BTreeSet<u64>,
-    ) -> Result<Option<Change<D>>, StorageError> {
-        match self.try_compact(maintenance, live, view, slots) {
-            Err(error) if error.is_unreadable() => {
-                tracing::error!(%error, "slots are not compacted, as something in them is damaged");
-                maintenance.left_alone.extend(slots);
-                Ok(None)
-            }
-            result => result.map(Some),
-        }
-    }
-
-    fn try_compact(
-        &self,
-        maintenance: &mut Maintenance<D>,
-        live: &mut Live<'_, D>,
-        view: &View<D>,
-        slots: &BTreeSet<u64>,
-    ) -> Result<Change<D>, StorageError> {
-        let found = self.survey(live, view, slots, &maintenance.usage)?;
-        let mut change = Change::of(maintenance.usage.clone());
-        // Of a payload that several shared, each share that was settled took its part, but it lives as a whole.
-        found.bytes.iter().for_each(|(slot, bytes)| change.usage.set_live_bytes(*slot, *bytes));
-        let (slots, bytes) = found.that_fit(self.slots.slot_bytes().saturating_sub(FIRST_PAYLOAD));
-        if slots.len() < 2 {
-            return Ok(change);
-        }
-        slots.iter().for_each(|slot| change.usage.forget_slot(*slot));
-        let slot = self.slots.take(Purpose::Compaction, FIRST_PAYLOAD + bytes, 0)?;
-        change.slot = Some(slot.incarnation);
-        let mut mover =
-            Mover { store: self, slot: &slot, at: FIRST_PAYLOAD, moved: HashMap::new(), waiting: Vec::new() };
-        let mut writer = LazyRun::new(self);
-        let result = (|| {
-            let mut entries = Entries::new(view, &slots)?;
-            let mut chunk = Vec::with_capacity(ENTRIES_AT_ONCE);
-            while entries.fill(&mut chunk, live)? {
-                for entry in mover.place(&chunk, &found.shared)? {
-                    writer.push(maintenance, &entry)?;
-                    change.usage.add(&entry);
+    /// Goes on with a compaction, or begins one that is due. False if there is nothing to compact.
+    ///
+    /// # Errors
+    /// `Full`: it was given up, and nothing was changed.
+    pub(super) fn compact_some(&self, maintenance: &mut Maintenance<D>) -> Result<bool, StorageError> {
+        let mut compacting = match maintenance.compacting.take() {
+            Some(compacting) => compacting,
+            None => {
+                if self.slots_to_compact(maintenance).is_none() {
+                    return Ok(false);
                 }
-            }
-            mover.end()
-        })();
-        match writer.end(result) {
-            Err(error) => {
-                self.slots.free(slot.incarnation);
-                Err(error)
-            }
-            Ok(run) => {
-                change.runs.extend(run);
-                Ok(change)
-            }
-        }
-    }
-
-    /// What lives in these slots, and how often each shared payload is named. Only what is counted as a
-    /// whole may be given up.
-    fn survey(
-        &self,
-        live: &mut Live<'_, D>,
-        view: &View<D>,
-        slots: &BTreeSet<u64>,
-        usage: &Usage,
-    ) -> Result<Surveyed, StorageError> {
-        let mut found = Surveyed::default();
-        let mut counts: HashMap<u64, u64> = HashMap::new();
-        let mut entries = Entries::new(view, slots)?;
-        let mut chunk = Vec::with_capacity(ENTRIES_AT_ONCE);
-        while entries.fill(&mut chunk, live)? {
-            for entry in &chunk {
-                *counts.entry(entry.at.incarnation).or_insert(0) += 1;
-                let named = match entry.shared {
-                    0 | 1 => 1,
-                    _ => {
-                        let count = found.shared.entry(entry.at).or_insert(0);
-                        *count += 1;
-                        *count
+                // What was settled since is not moved, and may change the choice.
+                self.step(maintenance, |_, _, _| Ok(None))?;
+                let view = Arc::clone(&self.state.lock().view);
+                let Some(slots) = self.slots_to_compact(maintenance) else { return Ok(true) };
+                match entries_of(&view, &slots) {
+                    Ok(entries) => {
+                        Compacting { slots, entries, found: Surveyed::default(), moving: None, run: None }
                     }
-                };
-                if named == 1 {
-                    *found.bytes.entry(entry.at.incarnation).or_insert(0) += u64::from(entry.at.len);
+                    Err(error) => return leave_alone(maintenance, slots, error),
+                }
+            }
+        };
+        let view = Arc::clone(&self.state.lock().view);
+        match self.go_on(maintenance, &mut compacting, &view) {
+            Ok(true) => {}
+            Ok(false) => maintenance.compacting = Some(compacting),
+            Err(error) => {
+                let Compacting { slots, moving, run, .. } = compacting;
+                maintenance.orphans.extend(run);
+                if let Some(moving) = moving.filter(|_| error.is_full() || error.is_unreadable()) {
+                    if let Some(writer) = moving.writer {
+                        writer.abandon();
+                    }
+                    self.slots.free(moving.slot.incarnation);
+                }
+                return leave_alone(maintenance, slots, error);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Some entries. True once it is done.
+    fn go_on(
+        &self,
+        maintenance: &mut Maintenance<D>,
+        compacting: &mut Compacting<D>,
+        view: &View<D>,
+    ) -> Result<bool, StorageError> {
+        let mut live = Live::now(self);
+        let mut left = self.limits.step_entries;
+        let mut chunk = Vec::with_capacity(ENTRIES_AT_ONCE);
+        while left > 0 {
+            let is_end = compacting.fill(&mut chunk, &mut left, view, &mut live)?;
+            let Compacting { found, moving, .. } = compacting;
+            match moving {
+                None => chunk.iter().for_each(|entry| found.note(entry)),
+                Some(moving) => moving.take(self, maintenance, &chunk, &found.shared)?,
+            }
+            if is_end {
+                if compacting.moving.is_some() {
+                    return self.end_move(maintenance, compacting).map(|()| true);
+                }
+                if !self.begin_move(maintenance, compacting, view)? {
+                    return Ok(true);
                 }
             }
         }
-        for slot in slots {
-            found.bytes.entry(*slot).or_insert(0);
-            let counted = usage.slots.get(slot).map_or(0, |note| note.entries);
-            let there = counts.get(slot).copied().unwrap_or(0);
-            if counted != there {
-                let path = self.slots.pin(*slot).map(|slot| slot.path.clone()).unwrap_or_default();
-                let why =
-                    format!("{counted} messages are counted in it, and {there} are found through the runs");
-                return Err(StorageError::corrupt(&path, 0, why));
+        match &mut compacting.moving {
+            Some(moving) if self.is_durable => moving.sync_some(self)?,
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    /// What lives is known. False if too little of it fits into one slot to give one back.
+    fn begin_move(
+        &self,
+        maintenance: &mut Maintenance<D>,
+        compacting: &mut Compacting<D>,
+        view: &View<D>,
+    ) -> Result<bool, StorageError> {
+        let Compacting { slots, entries, found, moving, .. } = compacting;
+        // Of a payload that several shared, each share that was settled took its part, but it lives as a whole.
+        for slot in slots.iter() {
+            maintenance.usage.set_live_bytes(*slot, found.bytes.get(slot).copied().unwrap_or(0));
+        }
+        let (fit, bytes) = found.that_fit(slots, self.slots.slot_bytes().saturating_sub(FIRST_PAYLOAD));
+        *slots = fit;
+        if slots.len() < 2 {
+            return Ok(false);
+        }
+        *entries = entries_of(view, slots)?;
+        let slot = self.slots.take(Purpose::Compaction, FIRST_PAYLOAD + bytes, 0)?;
+        *moving = Some(Moving {
+            slot,
+            at: FIRST_PAYLOAD,
+            synced: FIRST_PAYLOAD,
+            moved: HashMap::new(),
+            waiting: Vec::new(),
+            writer: None,
+        });
+        Ok(true)
+    }
+
+    /// All is moved: it becomes durable, and the new slot counts instead of the old ones.
+    fn end_move(
+        &self,
+        maintenance: &mut Maintenance<D>,
+        compacting: &mut Compacting<D>,
+    ) -> Result<(), StorageError> {
+        let Some(moving) = &mut compacting.moving else { return Ok(()) };
+        moving.flush(self)?;
+        if self.is_durable {
+            moving.sync(self)?;
+        }
+        let writer = moving.writer.take();
+        let run =
+            writer.map(|writer| if self.is_durable { writer.finish() } else { writer.finish_unsynced() });
+        let run = run.transpose()?;
+        compacting.run = run.as_ref().map(|run| run.path().to_owned());
+        let (slots, new) = (&compacting.slots, moving.slot.incarnation);
+        self.step(maintenance, |maintenance, live, _| {
+            let mut change = Change::of(maintenance.usage.clone());
+            change.slot = Some(new);
+            self.count_moved(&mut change.usage, live, slots, run.as_ref())?;
+            change.runs.extend(run);
+            Ok(Some(change))
+        })?;
+        self.done.compactions.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Counts in the new slot what the old ones still count, which must be as much.
+    fn count_moved(
+        &self,
+        usage: &mut Usage,
+        live: &mut Live<'_, D>,
+        slots: &BTreeSet<u64>,
+        run: Option<&Arc<Run<D>>>,
+    ) -> Result<(), StorageError> {
+        let mut there = 0_u64;
+        if let Some(run) = run {
+            let mut entries = run.all();
+            while let Some(entry) = entries.next()? {
+                if live.is_live(&entry) {
+                    usage.add(&entry);
+                    there += 1;
+                }
             }
         }
-        Ok(found)
+        let counted: u64 =
+            slots.iter().filter_map(|slot| usage.slots.get(slot)).map(|note| note.entries).sum();
+        if counted != there {
+            let slot = slots.first().and_then(|slot| self.slots.pin(*slot));
+            let path = slot.map(|slot| slot.path.clone()).unwrap_or_default();
+            let why = format!(
+                "{counted} messages are counted in it and in {} others, and {there} are found through the runs",
+                slots.len() - 1
+            );
+            return Err(StorageError::corrupt(&path, 0, why));
+        }
+        slots.iter().for_each(|slot| usage.forget_slot(*slot));
+        Ok(())
+    }
+}
+
+/// Slots in which something is damaged are not compacted again. Any other error is passed on.
+fn leave_alone<D: Disk>(
+    maintenance: &mut Maintenance<D>,
+    slots: BTreeSet<u64>,
+    error: StorageError,
+) -> Result<bool, StorageError> {
+    if !error.is_unreadable() {
+        return Err(error);
+    }
+    tracing::error!(%error, "slots are not compacted, as something in them is damaged");
+    maintenance.left_alone.extend(slots);
+    Ok(true)
+}
+
+/// The entries of all runs that name one of these slots.
+fn entries_of<D: Disk>(view: &View<D>, slots: &BTreeSet<u64>) -> Result<RunMerge<D>, StorageError> {
+    let runs = view.runs.iter().filter(|run| slots.iter().any(|slot| run.refers_to(*slot)));
+    RunMerge::of(runs.map(|run| run.all()).collect())
+}
+
+/// A compaction under way.
+#[derive(Debug)]
+pub(crate) struct Compacting<D: Disk> {
+    /// All lie below the cut of a checkpoint: no later run names them.
+    slots: BTreeSet<u64>,
+    entries: RunMerge<D>,
+    found: Surveyed,
+    /// None while it is looked what lives in the slots.
+    moving: Option<Moving<D>>,
+    /// The finished run's file, until the manifest lists it.
+    run: Option<PathBuf>,
+}
+
+impl<D: Disk> Compacting<D> {
+    /// The slot that is being written. No manifest lists it, and yet it is not free.
+    pub(super) fn new_slot(&self) -> Option<u64> {
+        self.moving.as_ref().map(|moving| moving.slot.incarnation)
+    }
+
+    /// The next live entries of the slots, after at most `left` of all. True if they were the last.
+    fn fill(
+        &mut self,
+        chunk: &mut Vec<RunEntry>,
+        left: &mut u64,
+        view: &View<D>,
+        live: &mut Live<'_, D>,
+    ) -> Result<bool, StorageError> {
+        chunk.clear();
+        let mut bytes = 0;
+        while chunk.len() < ENTRIES_AT_ONCE && bytes < WRITE_BYTES && *left > 0 {
+            let Some(entry) = self.entries.next()? else { return Ok(true) };
+            *left -= 1;
+            if self.slots.contains(&entry.at.incarnation) && view.is_listed(&entry) && live.is_live(&entry) {
+                bytes += entry.at.len as usize;
+                chunk.push(entry);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -180,9 +313,24 @@ struct Surveyed {
 }
 
 impl Surveyed {
-    /// The sparsest slots whose payloads fit into so many bytes, and what those come to.
-    fn that_fit(&self, room: u64) -> (BTreeSet<u64>, u64) {
-        let mut slots: Vec<(u64, u64)> = self.bytes.iter().map(|(slot, bytes)| (*bytes, *slot)).collect();
+    fn note(&mut self, entry: &RunEntry) {
+        let named = match entry.shared {
+            0 | 1 => 1,
+            _ => {
+                let count = self.shared.entry(entry.at).or_insert(0);
+                *count += 1;
+                *count
+            }
+        };
+        if named == 1 {
+            *self.bytes.entry(entry.at.incarnation).or_insert(0) += u64::from(entry.at.len);
+        }
+    }
+
+    /// The sparsest of these slots whose payloads fit into so many bytes, and what those come to.
+    fn that_fit(&self, slots: &BTreeSet<u64>, room: u64) -> (BTreeSet<u64>, u64) {
+        let bytes = |slot: &u64| self.bytes.get(slot).copied().unwrap_or(0);
+        let mut slots: Vec<(u64, u64)> = slots.iter().map(|slot| (bytes(slot), *slot)).collect();
         slots.sort_unstable();
         let (mut chosen, mut total) = (BTreeSet::new(), 0);
         for (bytes, slot) in slots.into_iter().take_while(|(bytes, _)| *bytes <= room) {
@@ -196,52 +344,45 @@ impl Surveyed {
     }
 }
 
-/// The live entries of some slots, in the order of runs.
-struct Entries<'v, D: Disk> {
-    merge: RunMerge<D>,
-    view: &'v View<D>,
-    slots: &'v BTreeSet<u64>,
-}
-
-impl<'v, D: Disk> Entries<'v, D> {
-    fn new(view: &'v View<D>, slots: &'v BTreeSet<u64>) -> Result<Self, StorageError> {
-        let runs = view.runs.iter().filter(|run| slots.iter().any(|slot| run.refers_to(*slot)));
-        Ok(Self { merge: RunMerge::of(runs.map(|run| run.all()).collect())?, view, slots })
-    }
-
-    /// The next ones; false at the end.
-    fn fill(&mut self, chunk: &mut Vec<RunEntry>, live: &mut Live<'_, D>) -> Result<bool, StorageError> {
-        chunk.clear();
-        let mut bytes = 0;
-        while chunk.len() < ENTRIES_AT_ONCE && bytes < WRITE_BYTES {
-            let Some(entry) = self.merge.next()? else { break };
-            if self.slots.contains(&entry.at.incarnation)
-                && self.view.is_listed(&entry)
-                && live.is_live(&entry)
-            {
-                bytes += entry.at.len as usize;
-                chunk.push(entry);
-            }
-        }
-        Ok(!chunk.is_empty())
-    }
-}
-
 /// Writes payloads to the new slot.
-struct Mover<'s, D: Disk> {
-    store: &'s Inner<D>,
-    slot: &'s Arc<Slot<D>>,
+#[derive(Debug)]
+struct Moving<D: Disk> {
+    slot: Arc<Slot<D>>,
     at: u64,
+    /// Up to where it was synced.
+    synced: u64,
     /// Where shared payloads stand in the new slot.
     moved: HashMap<BodyAt, u64>,
     /// What is not written yet; it ends at `at`.
     waiting: Vec<u8>,
+    /// None before the first entry.
+    writer: Option<RunWriter<D>>,
 }
 
-impl<D: Disk> Mover<'_, D> {
+impl<D: Disk> Moving<D> {
+    /// Moves these, and puts them into the run.
+    fn take(
+        &mut self,
+        store: &Inner<D>,
+        maintenance: &mut Maintenance<D>,
+        chunk: &[RunEntry],
+        shared: &HashMap<BodyAt, u32>,
+    ) -> Result<(), StorageError> {
+        for entry in self.place(store, chunk, shared)? {
+            if self.writer.is_none() {
+                self.writer = Some(store.new_run(maintenance)?);
+            }
+            if let Some(writer) = &mut self.writer {
+                writer.push(&entry)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Moves the payloads of these entries and gives the entries with their new places.
     fn place(
         &mut self,
+        store: &Inner<D>,
         chunk: &[RunEntry],
         shared: &HashMap<BodyAt, u32>,
     ) -> Result<Vec<RunEntry>, StorageError> {
@@ -249,7 +390,7 @@ impl<D: Disk> Mover<'_, D> {
         let mut places: Vec<BodyAt> = chunk.iter().map(|entry| entry.at).filter(is_new).collect();
         places.sort_unstable_by_key(|at| (at.incarnation, at.offset, at.len));
         places.dedup();
-        let payloads = self.store.payloads(&places)?;
+        let payloads = store.payloads(&places)?;
         let payloads: HashMap<BodyAt, _> = places.into_iter().zip(payloads).collect();
         let mut entries = Vec::with_capacity(chunk.len());
         let mut here: HashMap<BodyAt, u64> = HashMap::new();
@@ -260,7 +401,7 @@ impl<D: Disk> Mover<'_, D> {
                 None => {
                     let offset = self.at;
                     let payload = payloads.get(&key).map(|payload| &payload[..]).unwrap_or_default();
-                    self.write(payload)?;
+                    self.write(store, payload)?;
                     here.insert(key, offset);
                     offset
                 }
@@ -274,27 +415,33 @@ impl<D: Disk> Mover<'_, D> {
         Ok(entries)
     }
 
-    fn write(&mut self, payload: &[u8]) -> Result<(), StorageError> {
+    fn write(&mut self, store: &Inner<D>, payload: &[u8]) -> Result<(), StorageError> {
         self.waiting.extend_from_slice(payload);
         self.at += payload.len() as u64;
-        if self.waiting.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+        if self.waiting.len() >= WRITE_BYTES { self.flush(store) } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> Result<(), StorageError> {
+    fn flush(&mut self, store: &Inner<D>) -> Result<(), StorageError> {
         let from = self.at - self.waiting.len() as u64;
-        let Slot { file, path, .. } = &**self.slot;
-        self.store.disk.write_at(file, from, &self.waiting).map_err(StorageError::io(path, "write"))?;
+        let Slot { file, path, .. } = &*self.slot;
+        store.disk.write_at(file, from, &self.waiting).map_err(StorageError::io(path, "write"))?;
         self.waiting.clear();
         Ok(())
     }
 
-    /// Makes it all durable.
-    fn end(&mut self) -> Result<(), StorageError> {
-        self.flush()?;
-        let Slot { file, path, .. } = &**self.slot;
-        if self.store.is_durable {
-            self.store.disk.sync_data(file).map_err(StorageError::io(path, "sync"))?;
+    /// Syncs what is worth a sync, so that none has to wait for much.
+    fn sync_some(&mut self, store: &Inner<D>) -> Result<(), StorageError> {
+        if self.at - self.synced < SYNC_BYTES {
+            return Ok(());
         }
+        self.flush(store)?;
+        self.sync(store)
+    }
+
+    fn sync(&mut self, store: &Inner<D>) -> Result<(), StorageError> {
+        let Slot { file, path, .. } = &*self.slot;
+        store.disk.sync_data(file).map_err(StorageError::io(path, "sync"))?;
+        self.synced = self.at;
         Ok(())
     }
 }

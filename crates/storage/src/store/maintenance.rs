@@ -8,6 +8,7 @@ use crate::error::StorageError;
 use crate::manifest::{LastIds, Manifest};
 use crate::store::Inner;
 use crate::store::accounting::Usage;
+use crate::store::compact::Compacting;
 use crate::store::merge::Merging;
 use crate::store::view::Retired;
 
@@ -23,6 +24,8 @@ pub(crate) struct Maintenance<D: Disk> {
     pub(crate) definitions: u64,
     /// The merge under way.
     pub(crate) merging: Option<Merging<D>>,
+    /// The compaction under way; never beside a merge.
+    pub(crate) compacting: Option<Compacting<D>>,
     /// Slots that are not compacted, as something in them, or of what is said of them, is damaged.
     pub(crate) left_alone: BTreeSet<u64>,
     /// Runs that are not merged, as something in them is damaged.
@@ -40,6 +43,7 @@ impl<D: Disk> Default for Maintenance<D> {
             retired: Retired::default(),
             definitions: 0,
             merging: None,
+            compacting: None,
             left_alone: BTreeSet::new(),
             runs_left_alone: BTreeSet::new(),
             orphans: Vec::new(),

@@ -42,18 +42,24 @@ impl<D: Disk> Inner<D> {
     /// # Errors
     /// `Full`: the merge was given up, and nothing was changed.
     pub(super) fn merge_some(&self, maintenance: &mut Maintenance<D>) -> Result<bool, StorageError> {
-        let view = Arc::clone(&self.state.lock().view);
+        let mut view = Arc::clone(&self.state.lock().view);
         let merging = match maintenance.merging.take() {
             Some(merging) => merging,
             None => {
-                let Some(runs) = self.runs_to_merge(maintenance, &view) else { return Ok(false) };
+                if self.runs_to_merge(maintenance, &view).is_none() {
+                    return Ok(false);
+                }
+                // What was settled since is left out.
+                self.step(maintenance, |_, _, _| Ok(None))?;
+                view = Arc::clone(&self.state.lock().view);
+                let Some(runs) = self.runs_to_merge(maintenance, &view) else { return Ok(true) };
                 match RunMerge::new(&runs) {
                     Ok(entries) => Merging { runs, entries, writer: None },
                     Err(error) => return self.leave_alone(maintenance, &runs, error),
                 }
             }
         };
-        self.go_on(maintenance, merging, &view)
+        self.go_on_merging(maintenance, merging, &view)
     }
 
     /// Runs of one tier, if there are enough of them.
@@ -66,7 +72,7 @@ impl<D: Disk> Inner<D> {
         tiers.into_values().find(|runs| runs.len() >= self.limits.runs_of_a_tier)
     }
 
-    fn go_on(
+    fn go_on_merging(
         &self,
         maintenance: &mut Maintenance<D>,
         mut merging: Merging<D>,

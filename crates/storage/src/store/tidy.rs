@@ -1,12 +1,11 @@
 //! Keeping the files few and full: runs are merged, sparse slots compacted, the manifest rewritten.
 //!
-//! One step at a time, so that a checkpoint waits for no more than that; a merge takes many. What changes files
+//! One step at a time, so that a checkpoint waits for no more than that; a merge or a compaction takes many. What changes files
 //! ends with a delta of its own. It captures the queues as a checkpoint does, with the cut of the last one:
 //! entries that were settled and accounted can then be left out, as the same delta says so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -38,17 +37,11 @@ impl<D: Disk> Store<D> {
             inner.step(&mut maintenance, |_, _, _| Ok(None))?;
             return Ok(true);
         }
-        if inner.merge_some(&mut maintenance)? {
-            return Ok(true);
+        // One at a time: an entry that is merged may be older than one that a compaction writes meanwhile.
+        if maintenance.compacting.is_some() {
+            return inner.compact_some(&mut maintenance);
         }
-        if let Some(slots) = inner.slots_to_compact(&maintenance) {
-            let is_changed = inner.step(&mut maintenance, |maintenance, live, view| {
-                inner.compact(maintenance, live, view, &slots)
-            })?;
-            inner.done.compactions.fetch_add(is_changed.into(), Ordering::Relaxed);
-            return Ok(true);
-        }
-        Ok(false)
+        Ok(inner.merge_some(&mut maintenance)? || inner.compact_some(&mut maintenance)?)
     }
 }
 
@@ -60,7 +53,7 @@ impl<D: Disk> Inner<D> {
         settled > 0 && maintenance.usage.bytes_of(settled) >= self.slots.slot_bytes()
     }
 
-    /// Captures the queues, accounts, changes files and says so in one delta. Says whether files were changed.
+    /// Captures the queues, accounts, changes files and says so in one delta.
     pub(super) fn step(
         &self,
         maintenance: &mut Maintenance<D>,
@@ -69,7 +62,7 @@ impl<D: Disk> Inner<D> {
             &mut Live<'_, D>,
             &View<D>,
         ) -> Result<Option<Change<D>>, StorageError>,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<(), StorageError> {
         let (mut capture, view) = {
             let mut state = self.state.lock();
             (state.index.capture_settled(), Arc::clone(&state.view))
@@ -80,14 +73,12 @@ impl<D: Disk> Inner<D> {
             let mut live = Live::new(self, &capture);
             let change = change(maintenance, &mut live, &view)?;
             let change = change.unwrap_or_else(|| Change::of(maintenance.usage.clone()));
-            let is_changed = change.slot.is_some() || !change.gone.is_empty();
-            self.commit(maintenance, &capture, &view, change)?;
-            Ok(is_changed)
+            self.commit(maintenance, &capture, &view, change)
         });
         if result.is_err() {
             self.state.lock().index.give_back(capture);
         }
-        result
+        result.map(drop)
     }
 
     /// Puts the whole state in a new file, if the changes outweigh it.

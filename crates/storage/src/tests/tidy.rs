@@ -153,6 +153,46 @@ fn checkpoints_settlements_and_deletes_come_between_the_steps_of_a_merge() {
     }
 }
 
+#[test]
+fn checkpoints_and_settlements_come_between_the_steps_of_a_compaction() {
+    let disk = MemoryDisk::new(1);
+    let options = StorageOptions { step_entries: Some(40), runs_of_a_tier: Some(1000), ..small() };
+    let mut run = start_with(&disk, options).unwrap();
+    let mut left: BTreeSet<u64> = sparse(&mut run, 12, 10).into_iter().collect();
+    run.checkpoint().unwrap();
+    let before = run.dir.pool().usage().used;
+    let (mut steps, mut settled) = (0, 0);
+    while run.store.tidy().unwrap() {
+        steps += 1;
+        assert!(steps < 5000, "tidying ends");
+        if steps % 5 == 0 && settled < 400 {
+            settled += 10;
+            left.remove(&settled);
+            for queue in [1, 2] {
+                run.gather.settle(queue, &[(settled, settled)], SettleReason::Acknowledged);
+            }
+            // So much that the log goes on to later slots than the one that is being filled.
+            for seq in 0..30 {
+                run.publish(4, settled * 100 + seq, &[4; 1000]);
+            }
+            run.gather.settle(4, &[(0, settled * 100 + 29)], SettleReason::Acknowledged);
+            run.step();
+            run.checkpoint().unwrap();
+        }
+    }
+    assert!(settled == 400 && run.dir.pool().usage().used < before, "{settled}");
+    for _ in 0..2 {
+        for queue in [1, 2] {
+            let found = read_all(&run.store, queue);
+            assert_eq!(found.iter().map(|message| message.seq).collect::<BTreeSet<_>>(), left);
+            assert!(found.iter().all(|message| message.payload == message.seq.to_le_bytes().repeat(60)));
+        }
+        drop(run);
+        run = start(&disk).unwrap();
+        assert_eq!(run.recovered.queues[&1].messages(), left.len() as u64);
+    }
+}
+
 /// A life that passes through checkpoints, merging, compaction, reuse of slots, blobs, groups and a delete.
 fn script() -> Vec<Op> {
     let mut ops = Vec::new();
