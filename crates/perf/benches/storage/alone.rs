@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use leveret_perf::CpuTimes;
@@ -19,6 +19,9 @@ const QUEUE: u64 = 1;
 /// Messages are settled when so many batches came after them.
 const SETTLED_AFTER: u64 = 2;
 
+/// Batches that wait to be written, so that the writer never waits for the other thread to be woken.
+const READY: usize = 4;
+
 /// What the log writer did alone.
 pub(crate) struct Alone {
     /// Messages for each second.
@@ -28,11 +31,18 @@ pub(crate) struct Alone {
 }
 
 struct Shared {
-    gather: Mutex<Gather>,
-    changed: Condvar,
     stop: AtomicBool,
     /// Messages that are durable.
     durable: AtomicU64,
+}
+
+/// Ends the other threads when one ends.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// Writes batches of this shape for a while, with checkpoints as they become due.
@@ -43,23 +53,25 @@ pub(crate) fn measure(dir: &Path, durability: Durability, shape: &Shape, seconds
     let recovered = open_store(&data, None)?;
     let store = recovered.store;
     let writer = LogWriter::open(&data, recovered.tail)?;
-    let shared = Shared {
-        gather: Mutex::new(writer.gather()),
-        changed: Condvar::new(),
-        stop: AtomicBool::new(false),
-        durable: AtomicU64::new(0),
-    };
-    let messages = shape.messages.round().max(1.0);
+    let shared = Shared { stop: AtomicBool::new(false), durable: AtomicU64::new(0) };
+    let messages = shape.messages.round().max(1.0) as u64;
+    let (give, filled) = mpsc::sync_channel(READY);
+    let (give_back, empty) = mpsc::sync_channel(READY);
+    for _ in 0..READY {
+        give_back.send(writer.gather())?;
+    }
+    let gather = writer.gather();
     let (rate, cpu) = std::thread::scope(|scope| -> Outcome<(f64, f64)> {
-        let writing = scope.spawn(|| shared.ending(|| write(writer, &shared, messages as u64)));
-        let keeping = scope.spawn(|| shared.ending(|| keep(&store, &shared)));
-        scope.spawn(|| append(&shared, shape));
+        let shared = &shared;
+        let writing = scope.spawn(move || write(writer, shared, messages, &filled, &give_back));
+        let keeping = scope.spawn(|| keep(&store, shared));
+        scope.spawn(move || append(gather, shape, &empty, &give));
         std::thread::sleep(Duration::from_millis(500));
         let before = (Instant::now(), shared.durable.load(Ordering::Relaxed), CpuTimes::now(&[]));
         std::thread::sleep(Duration::from_secs_f64(seconds));
         let after = (shared.durable.load(Ordering::Relaxed), CpuTimes::now(&[]));
         let took = before.0.elapsed().as_secs_f64();
-        shared.end();
+        drop(Ends(&shared.stop));
         writing.join().map_err(|_| "the log's thread panicked")??;
         keeping.join().map_err(|_| "the checkpoint's thread panicked")??;
         let done = (after.0 - before.1) as f64;
@@ -68,27 +80,13 @@ pub(crate) fn measure(dir: &Path, durability: Durability, shape: &Shape, seconds
     Ok(Alone { rate, cpu })
 }
 
-impl Shared {
-    fn is_over(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
-    }
-
-    fn end(&self) {
-        let _gather = self.gather.lock().unwrap_or_else(PoisonError::into_inner);
-        self.stop.store(true, Ordering::Release);
-        self.changed.notify_all();
-    }
-
-    /// Ends the others when this one ends.
-    fn ending<T>(&self, work: impl FnOnce() -> T) -> T {
-        let result = work();
-        self.end();
-        result
-    }
-}
-
-/// Appends one batch while the one before is written.
-fn append(shared: &Shared, shape: &Shape) {
+/// Appends batches until nobody takes them.
+fn append(
+    mut gather: Gather,
+    shape: &Shape,
+    empty: &mpsc::Receiver<Gather>,
+    give: &mpsc::SyncSender<Gather>,
+) {
     let body = vec![b'x'; BODY];
     let messages = shape.messages.round().max(1.0) as u64;
     let settles = (shape.records - shape.messages).round().max(0.0) as u64;
@@ -96,12 +94,7 @@ fn append(shared: &Shared, shape: &Shape) {
     let beside = shape.bytes - 160.0 - 2048.0 - 36.0 * shape.messages - 40.0 * settles as f64;
     let head = vec![b'h'; (beside / shape.messages - BODY as f64).clamp(0.0, 256.0) as usize];
     let mut next = 1;
-    while !shared.is_over() {
-        let mut gather = shared.gather.lock().unwrap_or_else(PoisonError::into_inner);
-        if !gather.is_empty() {
-            drop(shared.changed.wait(gather).unwrap_or_else(PoisonError::into_inner));
-            continue;
-        }
+    while let Ok(mut filled) = empty.recv() {
         for seq in next..next + messages {
             let parts: [&[u8]; 2] = [&head, &body];
             let payload = Payload::parts(&parts).with_body(BODY as u32);
@@ -114,31 +107,36 @@ fn append(shared: &Shared, shape: &Shape) {
             let first = old.saturating_sub(messages) + settle * share;
             gather.settle(QUEUE, &[(first, first + share - 1)], SettleReason::Acknowledged);
         }
-        drop(gather);
-        shared.changed.notify_all();
+        gather.hand_over(&mut filled);
+        if give.send(filled).is_err() {
+            return;
+        }
     }
 }
 
-fn write(mut writer: LogWriter<RealDisk>, shared: &Shared, messages: u64) -> Result<(), StorageError> {
-    let mut batch = writer.gather();
-    while !shared.is_over() {
-        let mut gather = shared.gather.lock().unwrap_or_else(PoisonError::into_inner);
-        if gather.is_empty() {
-            drop(shared.changed.wait(gather).unwrap_or_else(PoisonError::into_inner));
-            continue;
-        }
-        gather.hand_over(&mut batch);
-        drop(gather);
-        shared.changed.notify_all();
+fn write(
+    mut writer: LogWriter<RealDisk>,
+    shared: &Shared,
+    messages: u64,
+    filled: &mpsc::Receiver<Gather>,
+    give_back: &mpsc::SyncSender<Gather>,
+) -> Result<(), StorageError> {
+    let _ends = Ends(&shared.stop);
+    while !shared.stop.load(Ordering::Acquire)
+        && let Ok(mut batch) = filled.recv()
+    {
         writer.step(&mut batch)?;
         shared.durable.fetch_add(messages, Ordering::Relaxed);
         writer.tend()?;
+        // There is room for all that there are.
+        _ = give_back.send(batch);
     }
     Ok(())
 }
 
 fn keep(store: &Store<RealDisk>, shared: &Shared) -> Result<(), StorageError> {
-    while !shared.is_over() {
+    let _ends = Ends(&shared.stop);
+    while !shared.stop.load(Ordering::Acquire) {
         if store.checkpoint_is_due() {
             store.checkpoint(&mut |_| Ok(()))?;
         } else {
