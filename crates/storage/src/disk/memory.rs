@@ -56,6 +56,7 @@ struct State {
     syncs_until_failure: Option<u64>,
     writes_until_failure: Option<u64>,
     changes_until_power_off: Option<u64>,
+    unreadable: BTreeSet<u64>,
     changes: u64,
     syncs: u64,
     lost_writes: bool,
@@ -151,6 +152,19 @@ impl MemoryDisk {
     /// Whether reads fail from now on, as those of a drive do that lost some of its sectors.
     pub fn fail_reads(&self, fail: bool) {
         self.state().reads_fail = fail;
+    }
+
+    /// Makes every read of a file fail, as of a bad sector, until it `is` readable again. Says whether the file
+    /// exists.
+    pub fn set_unreadable(&self, path: &Path, is: bool) -> bool {
+        let mut state = self.state();
+        let Some(inode) = state.names.get(path).copied() else { return false };
+        if is {
+            state.unreadable.insert(inode)
+        } else {
+            state.unreadable.remove(&inode)
+        };
+        true
     }
 
     /// Lets `after` more changes succeed and cuts the power in the next one: it may have reached the drive
@@ -317,7 +331,7 @@ impl Disk for MemoryDisk {
 
     fn read_at(&self, file: &MemoryFile, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let mut state = self.state();
-        if state.reads_fail {
+        if state.reads_fail || state.unreadable.contains(&file.inode) {
             return Err(io::Error::other("planted read failure"));
         }
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
