@@ -41,6 +41,8 @@ const MOST_HOT_BYTES: u64 = 64 << 20;
 /// Bytes on their way to the disk may take this part of the memory limit, or [`LOG_BACKLOG_BYTES`]: they stand in
 /// buffers that grow by doubling, two for each of two logs.
 const LOG_BACKLOG_PART: u64 = 16;
+/// And at least this: a limit of nothing blocks publishers, but every client is read.
+const LEAST_LOG_BACKLOG: usize = 64 << 10;
 
 /// Unsettled messages of the log's tail may take this part of the memory limit, or what the storage takes by default:
 /// there may be twice as many before the log waits, in rings that grow by doubling, in each of two logs.
@@ -264,7 +266,7 @@ fn tail_messages(memory_limit: u64) -> u64 {
 /// Bytes that may wait for the log, by the memory limit in bytes.
 fn log_backlog(memory_limit: u64) -> usize {
     usize::try_from(memory_limit / LOG_BACKLOG_PART)
-        .map_or(LOG_BACKLOG_BYTES, |part| part.min(LOG_BACKLOG_BYTES))
+        .map_or(LOG_BACKLOG_BYTES, |part| part.clamp(LEAST_LOG_BACKLOG, LOG_BACKLOG_BYTES))
 }
 
 fn settings(config: &Config, memory_limit: u64) -> Settings {
