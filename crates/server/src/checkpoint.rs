@@ -3,6 +3,11 @@
 //! The log's thread asks before each write. Past the first threshold it wakes this thread; past twice that it waits for
 //! one whole checkpoint, so that the log cannot outgrow what is checkpointed. A checkpoint that freed nothing (a long
 //! transaction stands open) does not keep the log waiting: its end lets one more write through.
+//!
+//! So it is where the files take too much beside what lives ([`Store::room_over`]): the log waits, and connections are
+//! not read ([`Pacer::is_held`]), as what is acknowledged meanwhile would make it more. The thread then gives free slots
+//! back, makes a checkpoint, and tidies up until there is room or nothing is left to do. In that case the log may go on
+//! until another slot has come to it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,6 +30,10 @@ struct Rounds {
     is_due: bool,
     begun: u64,
     ended: u64,
+    /// How often room was made.
+    relieved: u64,
+    /// The thread is there.
+    runs: bool,
     stop: bool,
 }
 
@@ -40,6 +49,10 @@ struct Inner<D: Disk> {
     holds_ready: bool,
     /// Bytes of the log's tail at the last look.
     seen_bytes: AtomicU64,
+    /// The log waits for room.
+    is_held: Arc<AtomicBool>,
+    /// What the files may take, as no less could be reached; 0 while there is no such thing.
+    conceded: AtomicU64,
 }
 
 /// Has the definitions kept up to a position before the log below it may go.
@@ -66,6 +79,8 @@ impl<D: Disk> Pacer<D> {
             is_full: AtomicBool::new(false),
             holds_ready,
             seen_bytes: AtomicU64::new(0),
+            is_held: Arc::default(),
+            conceded: AtomicU64::new(0),
         }))
     }
 
@@ -75,8 +90,14 @@ impl<D: Disk> Pacer<D> {
         self.0.changed.notify_all();
     }
 
-    /// Wakes the checkpoint when it is due, and waits for one when it is overdue.
+    /// Whether the log waits for room now. Then what clients send is better not read.
+    pub fn is_held(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.is_held)
+    }
+
+    /// Wakes the checkpoint when it is due, and waits for one when it is overdue, and for room where there is too little.
     pub fn hold(&self) {
+        self.hold_for_room();
         let Inner { store, rounds, changed, .. } = &*self.0;
         if !store.checkpoint_is_due() {
             return;
@@ -91,6 +112,24 @@ impl<D: Disk> Pacer<D> {
                 changed.wait(&mut rounds);
             }
         }
+    }
+
+    /// Waits until the files take no more than they may, or the thread could do nothing about it.
+    fn hold_for_room(&self) {
+        let Inner { rounds, changed, is_held, .. } = &*self.0;
+        if !self.0.needs_room() {
+            return;
+        }
+        let mut rounds = rounds.lock();
+        // What it does now may have been begun too early.
+        let last = rounds.relieved + 2;
+        is_held.store(true, Ordering::Release);
+        while rounds.runs && !rounds.stop && rounds.relieved < last && self.0.needs_room() {
+            rounds.is_due = true;
+            changed.notify_all();
+            changed.wait(&mut rounds);
+        }
+        is_held.store(false, Ordering::Release);
     }
 
     /// Makes a checkpoint here and now: for a start, before the thread runs. Whom it kept waiting goes on.
@@ -150,7 +189,11 @@ impl<D: Disk> Pacer<D> {
     fn run(&self, keep: &mut KeepDefinitions) -> Result<(), StorageError> {
         let inner = &*self.0;
         let mut rest = LOOK_EVERY;
+        inner.rounds.lock().runs = true;
         while inner.wait(rest) {
+            if inner.needs_room() {
+                self.relieve(keep)?;
+            }
             rest = if inner.store.checkpoint_is_due() {
                 self.round(keep)?
             } else if inner.is_short() && inner.store.statistics().tail_records > 0 {
@@ -163,6 +206,27 @@ impl<D: Disk> Pacer<D> {
                 inner.tidy()?
             };
         }
+        Ok(())
+    }
+
+    /// Does what can be done about too much room that is taken, and lets those go on who wait for it.
+    fn relieve(&self, keep: &mut KeepDefinitions) -> Result<(), StorageError> {
+        let inner = &*self.0;
+        let store = &inner.store;
+        store.trim(true)?;
+        let mut is_begun = false;
+        while !store.room_is_eased() && !inner.rounds.lock().stop {
+            let is_due = !is_begun && store.statistics().tail_records > 0;
+            is_begun = true;
+            let rest = if is_due || store.checkpoint_is_due() { self.round(keep)? } else { inner.step()? };
+            if !rest.is_zero() {
+                break;
+            }
+            store.trim(true)?;
+        }
+        inner.conceded.store(store.room_over().unwrap_or(0), Ordering::Relaxed);
+        inner.rounds.lock().relieved += 1;
+        inner.changed.notify_all();
         Ok(())
     }
 
@@ -196,12 +260,31 @@ impl<D: Disk> Inner<D> {
         !rounds.stop
     }
 
+    /// Whether the files take more than they may, and than what was conceded.
+    fn needs_room(&self) -> bool {
+        self.store.room_over().is_some_and(|taken| {
+            let conceded = self.conceded.load(Ordering::Relaxed);
+            conceded == 0 || taken > conceded + self.store.room().slot_bytes
+        })
+    }
+
     /// One step, so that a checkpoint that becomes due meanwhile waits for no more than that.
     fn tidy(&self) -> Result<Duration, StorageError> {
-        match self.store.tidy() {
+        let rest = self.step()?;
+        if rest.is_zero() {
             // There may be no idle moment for as long as a backlog is drained, and each step frees a slot or so.
-            Ok(true) => self.store.trim(self.is_short()).map(|_| Duration::ZERO),
-            Ok(false) => self.make_room().map(|()| LOOK_EVERY),
+            self.store.trim(self.is_short())?;
+        } else if rest == LOOK_EVERY {
+            self.make_room()?;
+        }
+        Ok(rest)
+    }
+
+    /// One step, and after what time there may be another.
+    fn step(&self) -> Result<Duration, StorageError> {
+        match self.store.tidy() {
+            Ok(true) => Ok(Duration::ZERO),
+            Ok(false) => Ok(LOOK_EVERY),
             Err(error) if error.is_full() => {
                 if self.store.spend_reserve()? {
                     return Ok(Duration::ZERO);
@@ -237,7 +320,8 @@ mod tests {
     use std::sync::mpsc;
 
     use leveret_storage::{
-        DataDir, LogWriter, MemoryDisk, MessageFlags, Payload, StorageOptions, open_store,
+        DataDir, Gather, LogWriter, MemoryDisk, MessageFlags, Payload, SettleReason, StorageOptions,
+        open_store,
     };
 
     use super::*;
@@ -254,6 +338,88 @@ mod tests {
         }
         log.step(&mut gather).unwrap();
         (log, Pacer::new(recovered.store, Arc::default(), false))
+    }
+
+    const SLOT: u64 = 1 << 20;
+    const BODY: usize = 100;
+    /// A message's payload, record, and place in a run.
+    const MESSAGE: u64 = BODY as u64 + 36 + 14;
+
+    /// What log, runs and manifests take. Files may come and go meanwhile.
+    fn disk_bytes(disk: &MemoryDisk) -> u64 {
+        let root = Path::new("/data");
+        let length = |path: &Path| disk.open(path).and_then(|file| disk.length(&file)).unwrap_or(0);
+        let mut sum = 0;
+        for folder in [root.join("log"), root.join("runs"), root.to_owned()] {
+            let names = disk.list(&folder).unwrap_or_default();
+            let names = names.into_iter().filter(|name| folder != root || name.starts_with("manifest"));
+            sum += names.map(|name| length(&folder.join(name))).sum::<u64>();
+        }
+        sum
+    }
+
+    /// A new log with small slots, and its pacer.
+    fn paced(disk: &MemoryDisk) -> (LogWriter<MemoryDisk>, Pacer<MemoryDisk>) {
+        let options = StorageOptions { slot_bytes: Some(SLOT), ..StorageOptions::default() };
+        let dir = DataDir::open(disk.clone(), Path::new("/data"), options).unwrap();
+        let recovered = open_store(&dir, None).unwrap();
+        let log = LogWriter::open(&dir, recovered.tail).unwrap();
+        (log, Pacer::new(recovered.store, Arc::default(), true))
+    }
+
+    #[test]
+    fn a_drain_waits_for_the_room_that_it_makes() {
+        const COUNT: u64 = 120_000;
+        let disk = MemoryDisk::new(1);
+        let (mut log, pacer) = paced(&disk);
+        let thread = CheckpointThread::start("test", pacer.clone(), Box::new(|_| Ok(())), |_| {}).unwrap();
+        let mut gather = log.gather();
+        let mut live = 0;
+        let mut step = |gather: &mut Gather, live: u64| {
+            pacer.hold();
+            log.step(gather).unwrap();
+            let (taken, bound) = (disk_bytes(&disk), 16 * SLOT + 2 * live * MESSAGE);
+            assert!(taken <= bound, "{taken} bytes with {live} messages alive");
+        };
+        for seq in 0..COUNT {
+            gather.message(1, seq, MessageFlags::SEEN, 0, 0, Payload::parts(&[&[7; BODY]]));
+            live += 1;
+            if seq % 1000 == 999 {
+                step(&mut gather, live);
+            }
+        }
+        // The first one is held for ever.
+        for first in (1..COUNT).step_by(4000) {
+            let last = (first + 3999).min(COUNT - 1);
+            gather.settle(1, &[(first, last)], SettleReason::Acknowledged);
+            live -= last + 1 - first;
+            step(&mut gather, live);
+        }
+        assert_eq!(live, 1);
+        assert!(!pacer.is_held().load(Ordering::Relaxed));
+        thread.stop();
+    }
+
+    #[test]
+    fn nobody_waits_for_room_without_the_thread_or_after_it() {
+        let (mut log, pacer) = paced(&MemoryDisk::new(1));
+        let mut gather = log.gather();
+        // No checkpoint was ever made, so all of these slots are in use and nothing lives in runs.
+        while pacer.0.store.room_over().is_none() {
+            for seq in 0..8 {
+                let seq = log.synced().0 + seq + 1;
+                gather.message(1, seq, MessageFlags::SEEN, 0, 0, Payload::parts(&[&[7; 100_000]]));
+            }
+            log.step(&mut gather).unwrap();
+        }
+        pacer.hold_for_room();
+        pacer.0.rounds.lock().runs = true;
+        pacer.0.rounds.lock().stop = true;
+        pacer.hold_for_room();
+        // What could not be helped keeps nobody waiting either, until there is another slot of it.
+        pacer.0.rounds.lock().stop = false;
+        pacer.0.conceded.store(pacer.0.store.room_over().unwrap(), Ordering::Relaxed);
+        pacer.hold_for_room();
     }
 
     #[test]

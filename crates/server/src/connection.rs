@@ -85,16 +85,18 @@ impl ConnectionTask {
         tokio::pin!(timer);
         loop {
             let more_to_write = self.write()?;
-            let wants_input = self.session.wants_input();
+            let mut wants_input = self.session.wants_input();
+            if !wants_input {
+                self.session.wake_when_log_catches_up();
+                // The log may have caught up in between, and then it wakes nobody.
+                wants_input = self.session.wants_input();
+            }
             let interest = match (wants_input, more_to_write) {
                 (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
                 (true, false) => Some(Interest::READABLE),
                 (false, true) => Some(Interest::WRITABLE),
                 (false, false) => None,
             };
-            if !wants_input {
-                self.session.wake_when_log_catches_up();
-            }
             let deadline = self.session.deadline().map(|at| self.clock.instant(at));
             if let Some(deadline) = deadline
                 && timer.deadline() != deadline

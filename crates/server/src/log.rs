@@ -20,6 +20,9 @@ const IDLE: Duration = Duration::from_millis(200);
 /// Time between two tries while the disk is full.
 const FULL_RETRY: Duration = Duration::from_millis(250);
 
+/// What a log is behind by while it is held: more than any broker's bound.
+const HELD_BYTES: usize = usize::MAX / 4;
+
 struct Inner {
     gather: Mutex<Gather>,
     appended: Condvar,
@@ -28,6 +31,7 @@ struct Inner {
     gathered: AtomicUsize,
     writing: AtomicUsize,
     waiting: Mutex<Vec<(Position, Waiter)>>,
+    is_held: Arc<AtomicBool>,
     stop: AtomicBool,
 }
 
@@ -54,6 +58,8 @@ pub struct Hooks {
     pub full: Box<dyn Fn(bool) + Send>,
     /// Called before each write; it may wait, and everyone waits with it.
     pub hold: Box<dyn Fn() + Send>,
+    /// Set while `hold` waits for something that what clients send would put off: they are not read then.
+    pub is_held: Arc<AtomicBool>,
 }
 
 /// The log as connections share it.
@@ -79,6 +85,7 @@ impl<D: Disk + Send + 'static> LogThread<D> {
             gathered: AtomicUsize::new(0),
             writing: AtomicUsize::new(0),
             waiting: Mutex::new(Vec::new()),
+            is_held: Arc::clone(&hooks.is_held),
             stop: AtomicBool::new(false),
         }));
         let shared = log.clone();
@@ -293,6 +300,8 @@ impl Log for SharedLog {
     }
 
     fn backlog_bytes(&self) -> usize {
-        self.0.gathered.load(Ordering::Relaxed) + self.0.writing.load(Ordering::Relaxed)
+        // The batch that waits is told when it is synced, so whoever is not read now is woken.
+        let held = if self.0.is_held.load(Ordering::Acquire) { HELD_BYTES } else { 0 };
+        held + self.0.gathered.load(Ordering::Relaxed) + self.0.writing.load(Ordering::Relaxed)
     }
 }

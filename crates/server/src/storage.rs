@@ -182,6 +182,7 @@ fn start_log(
             filling.set_full(is_full);
             full(is_full);
         }),
+        is_held: holding.is_held(),
         hold: Box::new(move || holding.hold()),
     };
     LogThread::start(name, writer, hooks)

@@ -39,7 +39,7 @@ const STEP_ENTRIES: u64 = 32 << 10;
 pub struct StorageOptions {
     /// Bytes of a slot, for a new store only; by default 1/64 of the file system, 1 to 64 MiB.
     pub slot_bytes: Option<u64>,
-    /// Most bytes of a batch; by default 4 MiB, never more than half a slot.
+    /// Most bytes of a batch; by default 4 MiB, or a quarter of a slot if that is less; never more than half a slot.
     pub batch_bytes: Option<u64>,
     /// What a confirm waits for.
     pub durability: Durability,
@@ -171,8 +171,10 @@ impl<D: Disk> DataDir<D> {
     /// Most bytes of a batch.
     #[must_use]
     pub fn batch_bytes(&self) -> u64 {
-        let most = self.identity.slot_bytes / 2;
-        self.options.batch_bytes.unwrap_or(DEFAULT_BATCH).clamp(BLOCK, most)
+        let slot = self.identity.slot_bytes;
+        // Up to one batch's room is left empty at the end of a slot.
+        let usual = DEFAULT_BATCH.min(slot / 4);
+        self.options.batch_bytes.unwrap_or(usual).clamp(BLOCK, slot / 2)
     }
 
     /// What a confirm waits for.

@@ -58,6 +58,8 @@ pub(crate) struct SlotUsage {
     pub(crate) free_bytes: u64,
     /// Slots held back for a full disk.
     pub(crate) reserved: usize,
+    /// Bytes held back for a full disk, in slots and else.
+    pub(crate) reserved_bytes: u64,
     /// Slots freed that somebody still reads.
     pub(crate) pinned: usize,
 }
@@ -307,6 +309,8 @@ impl<D: Disk> SlotPool<D> {
             free: state.free.len(),
             free_bytes: state.free.iter().map(|slot| slot.length).sum(),
             reserved: state.reserved.iter().flatten().count(),
+            reserved_bytes: state.reserved.iter().flatten().map(|slot| slot.length).sum::<u64>()
+                + self.reserve.held_bytes(),
             pinned: state.free.iter().filter(|slot| Arc::strong_count(slot) > 1).count(),
         }
     }

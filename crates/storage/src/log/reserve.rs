@@ -26,6 +26,11 @@ impl<D: Disk> Reserve<D> {
         Self { disk, folder, bytes, is_held: AtomicBool::new(false) }
     }
 
+    /// Bytes that it takes of the disk, as far as it is known.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        if self.is_held.load(Ordering::Relaxed) { self.bytes } else { 0 }
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.join("reserve")
     }

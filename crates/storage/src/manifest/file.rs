@@ -106,7 +106,6 @@ impl<D: Disk> Manifest<D> {
     }
 
     /// Bytes of its file, the room behind the last delta included.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> u64 {
         self.allocated
     }

@@ -19,6 +19,9 @@ const READ_OVER: u64 = 1024;
 /// Queues of at most so many order keys are read key by key; others as a whole.
 const KEYS_APART: usize = 16;
 
+/// What a message takes of a log beside its payload.
+const RECORD: u64 = 36;
+
 /// Entries and bytes by slot, and entries by blob.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Usage {
@@ -114,7 +117,10 @@ impl Usage {
     pub(crate) fn view<D: Disk>(&self, runs: Vec<Arc<Run<D>>>) -> View<D> {
         let slots = Arc::new(self.slots.keys().copied().collect());
         let blobs = Arc::new(self.blobs.keys().copied().collect());
-        View { runs, slots, blobs }
+        let (entries, bytes) = self.slots.values().fold((0_u64, 0_u64), |(all, sum), note| {
+            (all + note.entries, sum.saturating_add(note.live_bytes))
+        });
+        View { runs, slots, blobs, entries, live_bytes: bytes.saturating_add(entries.saturating_mul(RECORD)) }
     }
 
     /// The message of an entry is settled.

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::format::blob_path;
-use crate::index::{Capture, CapturedQueue, Lines, TailMessage};
+use crate::index::{Capture, CapturedQueue, Index, Lines, TailMessage};
 use crate::manifest::{Cut, Delta, Manifest, ManifestState, QueueNote, RunNote};
 use crate::planted::{Plant, is_planted};
 use crate::ranges::RangeSet;
@@ -93,14 +93,13 @@ impl<D: Disk> Inner<D> {
         maintenance: &mut Maintenance<D>,
         sync_definitions: &mut dyn FnMut(Position) -> Result<(), StorageError>,
     ) -> Result<CheckpointDone, StorageError> {
-        let (mut capture, view) = {
-            let mut state = self.state.lock();
-            (state.index.capture(), Arc::clone(&state.view))
-        };
+        let (mut capture, view) = self.state.lock().capture(Index::capture);
         let change = self.prepare(maintenance, &mut capture, &view, sync_definitions);
         let result = change.and_then(|change| self.commit(maintenance, &capture, &view, change));
         if result.is_err() {
-            self.state.lock().index.give_back(capture);
+            let mut state = self.state.lock();
+            state.being_accounted = 0;
+            state.index.give_back(capture);
         }
         result
     }
@@ -252,6 +251,7 @@ impl<D: Disk> Inner<D> {
                 state.index.set_lines(*queue, |before| lines.joined(before));
             }
             state.view = listed;
+            state.being_accounted = 0;
         }
         let mut slots = self.slots.used_below(capture.cut.after.end.incarnation);
         let being_written = maintenance.compacting.as_ref().and_then(Compacting::new_slot);
@@ -311,6 +311,7 @@ impl<D: Disk> Inner<D> {
             }
         };
         let number = manifest.append(delta)?;
+        self.manifest_bytes.store(manifest.bytes(), Ordering::Relaxed);
         self.manifest_number.store(number, Ordering::Release);
         Ok(())
     }

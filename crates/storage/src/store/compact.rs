@@ -39,8 +39,6 @@ const WRITE_BYTES: usize = 1 << 20;
 const SYNC_BYTES: u64 = 4 << 20;
 /// What is kept in memory of shared payloads is bounded by this.
 const MOST_ENTRIES: u64 = 2 << 20;
-/// The log may take so many slots beside twice what lives.
-const SLOTS_BESIDE: u64 = 16;
 
 impl<D: Disk> Inner<D> {
     /// Sparse slots whose live rest fits into one, if that gives a slot back: those under half live, or with
@@ -48,10 +46,7 @@ impl<D: Disk> Inner<D> {
     pub(super) fn slots_to_compact(&self, maintenance: &Maintenance<D>) -> Option<BTreeSet<u64>> {
         let cut = self.state.lock().index.checkpointed().after.end.incarnation;
         let room = self.slots.slot_bytes().saturating_sub(FIRST_PAYLOAD);
-        let usage = self.slots.usage();
-        let live: u64 = maintenance.usage.slots.values().map(|note| note.live_bytes).sum();
-        let bound = SLOTS_BESIDE * self.slots.slot_bytes() + 2 * live;
-        let is_over = usage.used_bytes + usage.free_bytes > bound;
+        let is_over = !self.room().is_eased_without_free();
         let mut sparse: Vec<(u64, SlotNote)> =
             maintenance.usage.slots.iter().map(|(slot, note)| (*slot, *note)).collect();
         sparse.retain(|(slot, note)| {

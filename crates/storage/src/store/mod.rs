@@ -25,7 +25,7 @@ use crate::data_dir::DataDir;
 use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::format::{BATCH_HEADER, LogId};
-use crate::index::{Index, LineCount, Lines, NoDefinitions, QueueIndex, Resident};
+use crate::index::{Capture, Index, LineCount, Lines, NoDefinitions, QueueIndex, Resident};
 use crate::log::pool::SlotPool;
 use crate::log::sink::{BatchSink, DurableBatch};
 use crate::log::writer::LogWriter;
@@ -63,6 +63,8 @@ struct Inner<D: Disk> {
     slots: Arc<SlotPool<D>>,
     /// The number of the manifest's last durable delta, for the batches.
     manifest_number: Arc<AtomicU64>,
+    /// Bytes of the manifest's file.
+    manifest_bytes: AtomicU64,
     done: Done,
 }
 
@@ -79,6 +81,16 @@ struct Done {
 struct State<D: Disk> {
     index: Index,
     view: Arc<View<D>>,
+    /// How many of the messages that the view counts are being taken out of the counts.
+    being_accounted: u64,
+}
+
+impl<D: Disk> State<D> {
+    /// Captures the index, and notes how much of what was settled the view still counts.
+    fn capture(&mut self, capture: impl FnOnce(&mut Index) -> Capture) -> (Capture, Arc<View<D>>) {
+        self.being_accounted = self.index.unaccounted;
+        (capture(&mut self.index), Arc::clone(&self.view))
+    }
 }
 
 /// How much of the log may lie above the cut before a checkpoint is due.
@@ -153,6 +165,7 @@ impl<D: Disk> Store<D> {
         runs_folder: PathBuf,
     ) -> Self {
         let delta = maintenance.manifest.as_ref().map_or(0, Manifest::delta);
+        let manifest_bytes = maintenance.manifest.as_ref().map_or(0, Manifest::bytes);
         let view = Arc::new(maintenance.usage.view(runs));
         Self(Arc::new(Inner {
             disk: dir.disk().clone(),
@@ -167,10 +180,11 @@ impl<D: Disk> Store<D> {
                 runs_of_a_tier: dir.runs_of_a_tier(),
                 step_entries: dir.step_entries(),
             },
-            state: Mutex::new(State { index, view }),
+            state: Mutex::new(State { index, view, being_accounted: 0 }),
             maintenance: Mutex::new(maintenance),
             slots,
             manifest_number: Arc::new(AtomicU64::new(delta)),
+            manifest_bytes: AtomicU64::new(manifest_bytes),
             done: Done::default(),
         }))
     }

@@ -5,11 +5,11 @@
 //! entries that were settled and accounted can then be left out, as the same delta says so.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::index::{Capture, Resident};
+use crate::index::{Capture, Index, Resident};
 use crate::manifest::{Manifest, ManifestFound};
 use crate::run::RunEntry;
 use crate::store::checkpoint::Change;
@@ -41,6 +41,13 @@ impl<D: Disk> Store<D> {
         if maintenance.compacting.is_some() {
             return inner.compact_some(&mut maintenance);
         }
+        // Merging gives little back.
+        if maintenance.merging.is_none()
+            && !inner.room().is_eased()
+            && inner.compact_some(&mut maintenance)?
+        {
+            return Ok(true);
+        }
         Ok(inner.merge_some(&mut maintenance)? || inner.compact_some(&mut maintenance)?)
     }
 }
@@ -50,7 +57,8 @@ impl<D: Disk> Inner<D> {
     /// the log, so no checkpoint would come to account it.
     fn accounting_is_due(&self, maintenance: &Maintenance<D>) -> bool {
         let settled = self.state.lock().index.unaccounted;
-        settled > 0 && maintenance.usage.bytes_of(settled) >= self.slots.slot_bytes()
+        let least = self.slots.slot_bytes() / if self.room().is_eased() { 1 } else { 8 };
+        settled > 0 && maintenance.usage.bytes_of(settled) >= least
     }
 
     /// Captures the queues, accounts, changes files and says so in one delta.
@@ -63,10 +71,7 @@ impl<D: Disk> Inner<D> {
             &View<D>,
         ) -> Result<Option<Change<D>>, StorageError>,
     ) -> Result<(), StorageError> {
-        let (mut capture, view) = {
-            let mut state = self.state.lock();
-            (state.index.capture_settled(), Arc::clone(&state.view))
-        };
+        let (mut capture, view) = self.state.lock().capture(Index::capture_settled);
         // The cut stays where it is: what the definitions came to above it is still in the log.
         capture.definitions_position = maintenance.definitions;
         let result = self.account_captured(maintenance, &mut capture, &view).and_then(|()| {
@@ -76,7 +81,9 @@ impl<D: Disk> Inner<D> {
             self.commit(maintenance, &capture, &view, change)
         });
         if result.is_err() {
-            self.state.lock().index.give_back(capture);
+            let mut state = self.state.lock();
+            state.being_accounted = 0;
+            state.index.give_back(capture);
         }
         result.map(drop)
     }
@@ -89,6 +96,7 @@ impl<D: Disk> Inner<D> {
         // What it says is read again: nobody keeps a second copy of all queues in memory.
         if let ManifestFound::Valid(mut manifest, state) = Manifest::open(&self.disk, &self.root, self.log)? {
             manifest.rewrite(&state)?;
+            self.manifest_bytes.store(manifest.bytes(), Ordering::Relaxed);
             maintenance.manifest = Some(manifest);
             return Ok(true);
         }

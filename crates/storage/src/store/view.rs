@@ -19,11 +19,15 @@ pub(crate) struct View<D: Disk> {
     pub(crate) slots: Arc<BTreeSet<u64>>,
     /// Numbers of blobs with entries.
     pub(crate) blobs: Arc<BTreeSet<u64>>,
+    /// What counts in the slots.
+    pub(crate) entries: u64,
+    /// About how many bytes of a log that takes.
+    pub(crate) live_bytes: u64,
 }
 
 impl<D: Disk> Default for View<D> {
     fn default() -> Self {
-        Self { runs: Vec::new(), slots: Arc::default(), blobs: Arc::default() }
+        Self { runs: Vec::new(), slots: Arc::default(), blobs: Arc::default(), entries: 0, live_bytes: 0 }
     }
 }
 

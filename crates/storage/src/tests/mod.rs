@@ -13,6 +13,7 @@ mod inspect;
 mod model;
 mod modes;
 mod pool;
+mod room;
 mod rot;
 mod roundtrip;
 mod sink;
