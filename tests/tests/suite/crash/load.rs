@@ -139,9 +139,9 @@ impl Load {
         self.ended.lock().expect("no other thread panicked").insert(queue);
     }
 
-    /// Whether the last message of every queue was seen.
-    pub(super) fn all_read(&self) -> bool {
-        self.ended.lock().expect("no other thread panicked").len() == QUEUES
+    /// Queues whose last message was not seen yet.
+    pub(super) fn unread(&self) -> usize {
+        QUEUES - self.ended.lock().expect("no other thread panicked").len()
     }
 }
 

@@ -25,7 +25,7 @@ use leveret_tests::{
     binary,
     broker::{Broker, Options},
     ledger::{End, Report},
-    wait::{PATIENCE, pass, until},
+    wait::{PATIENCE, pass},
 };
 
 use load::Load;
@@ -58,9 +58,12 @@ fn confirmed_messages_survive_kill_9_under_load() {
     let mut first = *cycles.start();
     while first <= *cycles.end() {
         let last = (first + BLOCK - 1).min(*cycles.end());
-        let (report, slowest) = run(None, CONFIG, first..=last, confirms);
+        let Outcome { report, slowest, unread } = run(None, CONFIG, first..=last, confirms);
         println!("cycles {first}-{last} of kill -9: {report}; slowest start {slowest:?}");
-        assert!(report.is_clean(), "cycles {first}-{last}: {report}");
+        assert!(
+            report.is_clean() && unread == 0,
+            "cycles {first}-{last}: {report}; {unread} queues without an end"
+        );
         confirmed += report.confirmed;
         first = last + 1;
     }
@@ -75,18 +78,20 @@ fn confirmed_messages_survive_kill_9_where_only_the_system_has_them() {
     let (cycles, confirms) =
         if is_long { (OS_CYCLES, CONFIRMS_A_CYCLE) } else { (FEW_OS_CYCLES, FEW_CYCLES.1) };
     let config = format!("{CONFIG}leveret.durability = os\n");
-    let (report, slowest) = run(None, &config, 1..=cycles, confirms);
+    let Outcome { report, slowest, unread } = run(None, &config, 1..=cycles, confirms);
     println!("{cycles} cycles of kill -9, durability = os: {report}; slowest start {slowest:?}");
-    assert!(report.is_clean() && report.confirmed >= u64::from(cycles) * confirms, "{report}");
+    assert!(report.is_clean() && unread == 0, "{report}; {unread} queues without an end");
+    assert!(report.confirmed >= u64::from(cycles) * confirms, "{report}");
 }
 
 #[test]
 #[ignore = "builds a second broker: nightly"]
 fn the_crash_test_fails_on_a_broker_that_confirms_before_it_writes() {
     let binary = binary::leveret_with_features("planted-early-confirm");
-    let (report, _) = run(Some(binary), CONFIG, 1..=6, FEW_CYCLES.1);
-    println!("a broker that confirms before it writes: {report}");
-    assert!(report.lost > 0, "the planted fault was not found: {report}");
+    let Outcome { report, unread, .. } = run(Some(binary), CONFIG, 1..=6, FEW_CYCLES.1);
+    println!("a broker that confirms before it writes: {report}; {unread} queues without an end");
+    // Such a broker asks its store for what is not there yet, so it may lose a queue's last message without a kill.
+    assert!(report.lost > 0 || unread > 0, "the planted fault was not found: {report}");
 }
 
 /// `8` is the cycles 1 to 8, `101-150` those.
@@ -95,14 +100,17 @@ fn range(text: &str) -> Option<RangeInclusive<u32>> {
     Some(first.parse().ok()?..=last.parse().ok()?)
 }
 
-/// Runs these cycles on an empty folder, reads every queue to its end and closes the book. Gives the longest time
-/// from launch to service, too.
-fn run(
-    binary: Option<PathBuf>,
-    config: &str,
-    cycles: RangeInclusive<u32>,
-    confirms: u64,
-) -> (Report, Duration) {
+/// What cycles came to.
+struct Outcome {
+    report: Report,
+    /// The longest time from launch to service.
+    slowest: Duration,
+    /// Queues whose last message never came.
+    unread: usize,
+}
+
+/// Runs these cycles on an empty folder, reads every queue to its end and closes the book.
+fn run(binary: Option<PathBuf>, config: &str, cycles: RangeInclusive<u32>, confirms: u64) -> Outcome {
     let mut broker = Broker::start_with(Options { binary, ..Options::config(config) });
     declare(broker.amqp());
     let load = Load::new(broker.amqp());
@@ -121,7 +129,7 @@ fn run(
             std::panic::resume_unwind(cause);
         }
     });
-    (load.ledger.report(route), starts.slowest)
+    Outcome { report: load.ledger.report(route), slowest: starts.slowest, unread: load.unread() }
 }
 
 /// One cycle: an end under load and two restarts.
@@ -170,14 +178,19 @@ impl Starts {
     }
 }
 
-/// Ends the publishing, and waits until the consumers have read all queues to their end.
+/// Ends the publishing, and waits until the consumers have read all queues to their end, or have stopped reading.
 fn finish(load: &Load) {
     load.stop_publishing();
     load.send_last_messages();
-    until("the queues are read to their end", PATIENCE * 4, || load.all_read().then_some(()));
+    pass_while(PATIENCE * 4, || load.unread() > 0);
     // A queue with two consumers may hand the last message to one while the other still reads what came before.
-    let patience = Instant::now() + Duration::from_secs(5);
-    while Instant::now() < patience && !load.ledger.missing(route).is_empty() {
+    pass_while(Duration::from_secs(5), || !load.ledger.missing(route).is_empty());
+}
+
+/// Waits while this is so, and no longer than that.
+fn pass_while(most: Duration, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while begun.elapsed() < most && is_so() {
         pass(Duration::from_millis(20));
     }
 }
