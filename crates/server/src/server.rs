@@ -42,7 +42,7 @@ const MOST_HOT_BYTES: u64 = 64 << 20;
 /// buffers that grow by doubling, two for each of two logs.
 const LOG_BACKLOG_PART: u64 = 16;
 /// And at least this: a limit of nothing blocks publishers, but every client is read.
-const LEAST_LOG_BACKLOG: usize = 64 << 10;
+const LEAST_LOG_BACKLOG: usize = 1 << 20;
 
 /// Unsettled messages of the log's tail may take this part of the memory limit, or what the storage takes by default:
 /// there may be twice as many before the log waits, in rings that grow by doubling, in each of two logs.
@@ -339,4 +339,25 @@ fn entropy() -> Result<leveret_engine::broker::Entropy, ServerError> {
         }
         bytes
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_the_memory_limit_have_a_least_and_a_most() {
+        for (memory_limit, backlog, tail) in [
+            (0, 1 << 20, 16 << 10),
+            (1, 1 << 20, 16 << 10),
+            (16 << 20, 1 << 20, 16 << 10),
+            (64 << 20, 4 << 20, 32 << 10),
+            (256 << 20, 16 << 20, 128 << 10),
+            (24 << 30, LOG_BACKLOG_BYTES, 256 << 10),
+            (u64::MAX, LOG_BACKLOG_BYTES, 256 << 10),
+        ] {
+            assert_eq!(log_backlog(memory_limit), backlog, "of {memory_limit}");
+            assert_eq!(tail_messages(memory_limit), tail, "of {memory_limit}");
+        }
+    }
 }
