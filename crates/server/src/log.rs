@@ -3,8 +3,8 @@
 //! Group commit without a timer: while one batch is written and synced, the next gathers. Confirms are released
 //! by the synced position, which moves only after the sync.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -30,7 +30,8 @@ struct Inner {
     /// Bytes gathered, and bytes being written.
     gathered: AtomicUsize,
     writing: AtomicUsize,
-    waiting: Mutex<Vec<(Position, Waiter)>>,
+    /// None once the thread has ended: nobody waits any more.
+    waiting: Mutex<Option<Vec<(Position, Waiter)>>>,
     is_held: Arc<AtomicBool>,
     stop: AtomicBool,
 }
@@ -84,7 +85,7 @@ impl<D: Disk + Send + 'static> LogThread<D> {
             synced: AtomicU64::new(writer.synced().0),
             gathered: AtomicUsize::new(0),
             writing: AtomicUsize::new(0),
-            waiting: Mutex::new(Vec::new()),
+            waiting: Mutex::new(Some(Vec::new())),
             is_held: Arc::clone(&hooks.is_held),
             stop: AtomicBool::new(false),
         }));
@@ -123,6 +124,8 @@ impl<D: Disk + Send + 'static> LogThread<D> {
             // A panic of the log's thread ended the process already (see `run`).
             return Ok(());
         };
+        // Whoever waits for more than was written is told by that.
+        drop(self.log.0.waiting.lock().take());
         let writer = result?;
         let mut gather = self.log.0.gather.lock();
         let WriterStatistics { batches, records, bytes, .. } = writer.statistics();
@@ -226,6 +229,7 @@ impl SharedLog {
         let mut reached = Vec::new();
         {
             let mut waiting = self.0.waiting.lock();
+            let Some(waiting) = waiting.as_mut() else { return };
             let mut at = 0;
             while let Some((position, _)) = waiting.get(at) {
                 if *position > synced {
@@ -245,11 +249,21 @@ impl SharedLog {
             // The thread moves the position before it takes this lock.
             let mut waiting = self.0.waiting.lock();
             if position > Position(self.0.synced.load(Ordering::Acquire)) {
-                waiting.push((position, waiter));
+                if let Some(waiting) = waiting.as_mut() {
+                    waiting.push((position, waiter));
+                }
                 return;
             }
         }
         waiter.tell();
+    }
+
+    /// Waits until everything up to `position` is synced; false if the log ends before. For threads that may wait for
+    /// the disk.
+    pub fn wait_until_synced(&self, position: Position) -> bool {
+        let (say, heard) = mpsc::sync_channel(1);
+        self.call_when_synced(position, move || _ = say.send(()));
+        heard.recv().is_ok()
     }
 
     /// Calls once everything up to `position` is synced: at once, or on the log's thread, which must not wait for
@@ -303,5 +317,39 @@ impl Log for SharedLog {
         // The batch that waits is told when it is synced, so whoever is not read now is woken.
         let held = if self.0.is_held.load(Ordering::Acquire) { HELD_BYTES } else { 0 };
         held + self.0.gathered.load(Ordering::Relaxed) + self.0.writing.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use leveret_storage::{DataDir, MemoryDisk, SettleReason, StorageOptions, open_store};
+
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_position_is_told_of_its_sync_or_of_the_logs_end() {
+        let dir = DataDir::open(MemoryDisk::new(1), Path::new("/data"), StorageOptions::default()).unwrap();
+        let writer = LogWriter::open(&dir, open_store(&dir, None).unwrap().tail).unwrap();
+        let hooks = Hooks {
+            failed: Box::new(|_| ()),
+            full: Box::new(|_| ()),
+            hold: Box::new(|| ()),
+            is_held: Arc::default(),
+        };
+        let thread = LogThread::start("log", writer, hooks).unwrap();
+        let log = thread.log();
+        let position = log.append(|gather| gather.settle(1, &[(1, 1)], SettleReason::Purged));
+        assert!(log.wait_until_synced(position));
+        assert!(log.synced() >= position);
+        let never = Position(position.0 + 100);
+        let waiting = thread::spawn({
+            let log = log.clone();
+            move || log.wait_until_synced(never)
+        });
+        thread.stop().unwrap();
+        assert!(!waiting.join().unwrap());
+        assert!(!log.wait_until_synced(never), "nor later");
     }
 }

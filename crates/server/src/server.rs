@@ -170,9 +170,7 @@ impl Server {
             let defaults = defaults(config)?;
             let position =
                 broker.create_defaults(&defaults).map_err(|error| ServerError::Setting(error.to_string()))?;
-            while broker.log.synced() < position {
-                std::thread::yield_now();
-            }
+            broker.log.wait_until_synced(position);
         }
         let definitions = DefinitionThread::start(store, Arc::clone(&broker), clock, |error| {
             end_process("definitions", error);

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use leveret_core::BrokerError;
 use leveret_core::admin::{Admin, AdminError};
-use leveret_engine::Log;
 use leveret_storage::Position;
 
 use super::BrokerAdmin;
@@ -35,13 +34,7 @@ impl BrokerAdmin {
             TOGETHER.set(Some(last.max(position)));
             return Ok(());
         }
-        while self.broker.log.synced() < position {
-            if self.broker.log.is_stopped() {
-                return Err(AdminError::Stopping);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
+        if self.broker.log.wait_until_synced(position) { Ok(()) } else { Err(AdminError::Stopping) }
     }
 
     /// Asks until what is asked for has come into memory; callers are on threads that may wait for the disk.
