@@ -199,7 +199,7 @@ impl<D: Disk> Pacer<D> {
             } else if inner.is_short() && inner.store.statistics().tail_records > 0 {
                 // Publishers wait, so no threshold is ever reached; what consumers settle frees slots only so.
                 self.round(keep)?;
-                while inner.tidy()?.is_zero() && !inner.store.checkpoint_is_due() {}
+                inner.tidy_all()?;
                 inner.make_room()?;
                 LOOK_EVERY
             } else {
@@ -266,6 +266,12 @@ impl<D: Disk> Inner<D> {
             let conceded = self.conceded.load(Ordering::Relaxed);
             conceded == 0 || taken > conceded + self.store.room().slot_bytes
         })
+    }
+
+    /// Steps until there is nothing to tidy, or a checkpoint is due, or the thread is to end.
+    fn tidy_all(&self) -> Result<(), StorageError> {
+        while !self.rounds.lock().stop && self.tidy()?.is_zero() && !self.store.checkpoint_is_due() {}
+        Ok(())
     }
 
     /// One step, so that a checkpoint that becomes due meanwhile waits for no more than that.
@@ -398,6 +404,25 @@ mod tests {
         assert_eq!(live, 1);
         assert!(!pacer.is_held().load(Ordering::Relaxed));
         thread.stop();
+    }
+
+    #[test]
+    fn a_stop_does_not_wait_until_everything_is_tidy() {
+        let (mut log, pacer) = paced(&MemoryDisk::new(1));
+        let mut gather = log.gather();
+        for seq in 1..=40 {
+            gather.message(1, seq, MessageFlags::SEEN, 0, 0, Payload::parts(&[&[7; BODY]]));
+            log.step(&mut gather).unwrap();
+            pacer.checkpoint(&mut |_| Ok(())).unwrap();
+        }
+        let inner = &*pacer.0;
+        let runs = inner.store.room().runs;
+        inner.rounds.lock().stop = true;
+        inner.tidy_all().unwrap();
+        assert_eq!(inner.store.room().runs, runs);
+        inner.rounds.lock().stop = false;
+        inner.tidy_all().unwrap();
+        assert!(inner.store.room().runs < runs, "there was something to tidy");
     }
 
     #[test]
