@@ -41,7 +41,7 @@ impl Disk for RealDisk {
         if length == 0 {
             return Ok(());
         }
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length) {
+        match rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length)) {
             Ok(()) => Ok(()),
             // File systems without allocation: zeros take the room instead.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill_with_zeros(file, length),
