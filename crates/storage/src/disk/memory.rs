@@ -55,6 +55,7 @@ struct State {
     capacity: Option<u64>,
     syncs_until_failure: Option<u64>,
     writes_until_failure: Option<u64>,
+    sync_folder_fails: bool,
     changes_until_power_off: Option<u64>,
     unreadable: BTreeSet<u64>,
     changes: u64,
@@ -147,6 +148,11 @@ impl MemoryDisk {
     /// Lets `after` more writes succeed and the next one fail half done.
     pub fn fail_write(&self, after: u64) {
         self.state().writes_until_failure = Some(after);
+    }
+
+    /// Lets the next sync of a folder fail as where no descriptor is left to open it, and those after it succeed.
+    pub fn fail_sync_folder(&self) {
+        self.state().sync_folder_fails = true;
     }
 
     /// Whether reads fail from now on, as those of a drive do that lost some of its sectors.
@@ -374,6 +380,9 @@ impl Disk for MemoryDisk {
         let mut state = self.state();
         if !state.change()? {
             return Err(power_is_off());
+        }
+        if std::mem::take(&mut state.sync_folder_fails) {
+            return Err(rustix::io::Errno::MFILE.into());
         }
         if !state.folders.contains(folder) {
             return Err(io::ErrorKind::NotFound.into());

@@ -226,7 +226,8 @@ impl<D: Disk> SlotPool<D> {
             Err(error) if error.is_full() => return Ok(false),
             allocated => allocated?,
         };
-        self.fill_with_zeros(&slot)?;
+        let filled = self.fill_with_zeros(&slot);
+        self.unless_made(&slot, filled)?;
         let mut state = self.state();
         match missing.and_then(|at| state.reserved.get_mut(at)) {
             Some(place) if place.is_none() => *place = Some(slot),
@@ -322,8 +323,17 @@ impl<D: Disk> SlotPool<D> {
             state.last_number
         };
         let slot = Slot::allocate(&self.disk, &self.folder, number, length)?;
-        self.sync_folder()?;
+        self.unless_made(&slot, self.sync_folder())?;
         Ok(slot)
+    }
+
+    /// Removes a slot that could not be made whole: nobody would know of it, and the next try makes another.
+    fn unless_made(&self, slot: &Slot<D>, made: Result<(), StorageError>) -> Result<(), StorageError> {
+        if made.is_err() {
+            // Best effort: it has no header, and recovery removes it.
+            let _ = self.disk.remove(&slot.path);
+        }
+        made
     }
 
     fn take_reserved(&self, purpose: Purpose, length: u64) -> Option<Slot<D>> {

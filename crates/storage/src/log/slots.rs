@@ -28,18 +28,26 @@ impl<D: Disk> Slot<D> {
     /// Allocates a slot; it has no header yet, and its name is not durable.
     ///
     /// # Errors
-    /// `Full` if there is no room, and then nothing is left behind.
+    /// `Full` if there is no room; `Io`. Nothing is left behind.
     pub(crate) fn allocate(disk: &D, folder: &Path, number: u64, length: u64) -> Result<Self, StorageError> {
         let path = format::slot_path(folder, number);
-        let file = match disk.create(&path, length) {
-            Err(error) if is_out_of_space(&error) => {
+        match disk.create(&path, length) {
+            Ok(file) => {
+                let is_unsynced = AtomicBool::new(false);
+                Ok(Self { file, path, number, incarnation: 0, length, is_unsynced })
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(StorageError::io(&path, "allocate")(error))
+            }
+            Err(error) => {
                 // Best effort: what is left has no header, and recovery removes it.
                 let _ = disk.remove(&path);
-                return Err(StorageError::Full { file: path, needed: length });
+                if is_out_of_space(&error) {
+                    return Err(StorageError::Full { file: path, needed: length });
+                }
+                Err(StorageError::io(&path, "allocate")(error))
             }
-            made => made.map_err(StorageError::io(&path, "allocate"))?,
-        };
-        Ok(Self { file, path, number, incarnation: 0, length, is_unsynced: AtomicBool::new(false) })
+        }
     }
 
     /// Makes this header, and with it another incarnation, durable.

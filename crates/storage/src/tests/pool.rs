@@ -120,6 +120,23 @@ fn a_slot_that_could_not_be_made_is_never_handed_out() {
 }
 
 #[test]
+fn a_slot_that_could_not_be_written_ahead_leaves_no_file() {
+    for fail in ["folder", "write", "sync"] {
+        let disk = MemoryDisk::new(1);
+        let pool = pool(&disk);
+        match fail {
+            "folder" => disk.fail_sync_folder(),
+            "write" => disk.fail_write(0),
+            _ => disk.fail_sync(0),
+        }
+        assert!(pool.spare().is_err(), "{fail}");
+        assert_eq!(files(&disk), 0, "{fail}");
+        assert!(pool.spare().unwrap(), "{fail}");
+        assert_eq!((files(&disk), pool.usage().reserved), (1, 1), "{fail}");
+    }
+}
+
+#[test]
 fn the_log_goes_on_in_freed_slots() {
     let disk = MemoryDisk::new(1);
     let mut run = start(&disk).unwrap();
