@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::Errno;
@@ -13,7 +14,13 @@ use super::{Disk, Space};
 /// Linux takes at most this many parts in one vectored write.
 const MOST_PARTS: usize = 1024;
 
+/// Time between two tries to open something while the system has no descriptor left.
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+
 /// The file system of the machine.
+///
+/// Where no descriptor is left, [`Disk::create`] and [`Disk::sync_folder`] wait for one: connections that end give theirs
+/// back, and what was not begun cannot be half done. Reads do not wait; who reads tries again.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
 
@@ -32,7 +39,9 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path, allocate: u64) -> io::Result<File> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = once_a_descriptor_is_free(path, || std::thread::sleep(TRY_AGAIN), || options.open(path))?;
         self.extend(&file, allocate)?;
         Ok(file)
     }
@@ -88,7 +97,8 @@ impl Disk for RealDisk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        let folder = File::open(folder)?;
+        let folder =
+            once_a_descriptor_is_free(folder, || std::thread::sleep(TRY_AGAIN), || File::open(folder))?;
         if cfg!(feature = "planted-no-sync") { Ok(()) } else { folder.sync_all() }
     }
 
@@ -142,6 +152,26 @@ impl Disk for RealDisk {
     }
 }
 
+/// Opens, and pauses and opens again for as long as the process or the system has no descriptor left.
+fn once_a_descriptor_is_free(
+    path: &Path,
+    pause: impl Fn(),
+    mut open: impl FnMut() -> io::Result<File>,
+) -> io::Result<File> {
+    let mut is_told = false;
+    loop {
+        match open() {
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::error!("{}: waiting for a free file descriptor: {error}", path.display());
+                }
+                pause();
+            }
+            opened => return opened,
+        }
+    }
+}
+
 fn fill_with_zeros(file: &File, length: u64) -> io::Result<()> {
     let zeros = vec![0; 1 << 20];
     let mut at = file.metadata()?.len();
@@ -169,6 +199,30 @@ mod tests {
         let mut back = vec![0; bytes.len()];
         RealDisk.read_at(&file, 100, &mut back).unwrap();
         assert_eq!(back, bytes);
+    }
+
+    #[test]
+    fn only_want_of_a_descriptor_is_waited_out() {
+        for (errno, tries) in [
+            (Errno::MFILE, 4),
+            (Errno::NFILE, 4),
+            (Errno::NOSPC, 1),
+            (Errno::IO, 1),
+            (Errno::EXIST, 1),
+            (Errno::NOMEM, 1),
+        ] {
+            let (mut opens, pauses) = (0, std::cell::Cell::new(0));
+            let opened = once_a_descriptor_is_free(
+                Path::new("f"),
+                || pauses.set(pauses.get() + 1),
+                || {
+                    opens += 1;
+                    if opens <= 3 { Err(errno.into()) } else { File::open("/dev/null") }
+                },
+            );
+            assert_eq!((opens, pauses.get()), (tries, tries - 1), "{errno}");
+            assert_eq!(opened.is_ok(), tries == 4, "{errno}");
+        }
     }
 
     #[test]
