@@ -148,6 +148,12 @@ impl Client {
         !self.closed && self.unsent.is_empty() && self.session.wants_input()
     }
 
+    /// Whether the broker closes it: what it sends counts no more, even before it reads so.
+    #[must_use]
+    pub fn is_being_closed(&self) -> bool {
+        !self.session.is_open()
+    }
+
     /// Whether it is not read, being far ahead of consumers.
     #[must_use]
     pub fn is_held_back(&self) -> bool {

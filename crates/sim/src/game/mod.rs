@@ -419,7 +419,12 @@ impl Table {
         for event in events {
             self.client_sees(client, event, when, world.synced())?;
         }
-        self.let_in_again(life, at)
+        if client.is_being_closed() {
+            self.acks_too_late(life, at)?;
+            // Nobody else reads before it what went back.
+            return self.client_reads(life, at).map(drop);
+        }
+        Ok(())
     }
 
     /// A client that was turned away comes as another.

@@ -316,6 +316,21 @@ impl Table {
         self.replace(life, at)
     }
 
+    /// A client is being closed and has not read that yet: what it acks has gone back already, so that it does not count.
+    pub(super) fn acks_too_late(&mut self, life: &mut Life, at: usize) -> Result<(), Violation> {
+        let Some(client) = life.clients.get_mut(at) else { return Ok(()) };
+        let before = life.world.position();
+        let unacked: Vec<(u16, u64)> = client.unacked.keys().copied().collect();
+        self.coverage.add("acked too late", unacked.len() as u64);
+        for (channel, tag) in unacked {
+            client.ack(channel, tag, false);
+        }
+        if life.world.position() == before {
+            return Ok(());
+        }
+        Err(Violation::new("acks behind a connection's close were logged".to_owned()))
+    }
+
     /// Another client in place of one that is gone.
     pub(super) fn replace(&mut self, life: &mut Life, at: usize) -> Result<(), Violation> {
         let fresh = self.connect(&life.world)?;
