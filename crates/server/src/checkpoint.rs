@@ -193,6 +193,8 @@ impl<D: Disk> Pacer<D> {
         while inner.wait(rest) {
             if inner.needs_room() {
                 self.relieve(keep)?;
+            } else {
+                inner.look_again();
             }
             rest = if inner.store.checkpoint_is_due() {
                 self.round(keep)?
@@ -258,6 +260,15 @@ impl<D: Disk> Inner<D> {
         }
         rounds.is_due = false;
         !rounds.stop
+    }
+
+    /// Has the log look again if it waits for room: there is room, and not by [`Pacer::relieve`], which would tell it.
+    fn look_again(&self) {
+        if self.is_held.load(Ordering::Acquire) {
+            // The log looks, and begins to wait, under this lock.
+            drop(self.rounds.lock());
+            self.changed.notify_all();
+        }
     }
 
     /// Whether the files take more than they may, and than what was conceded.
@@ -425,9 +436,8 @@ mod tests {
         assert!(inner.store.room().runs < runs, "there was something to tidy");
     }
 
-    #[test]
-    fn nobody_waits_for_room_without_the_thread_or_after_it() {
-        let (mut log, pacer) = paced(&MemoryDisk::new(1));
+    /// Writes until the log should wait for room.
+    fn fill(log: &mut LogWriter<MemoryDisk>, pacer: &Pacer<MemoryDisk>) {
         let mut gather = log.gather();
         // No checkpoint was ever made, so all of these slots are in use and nothing lives in runs.
         while pacer.0.store.room_over().is_none() {
@@ -437,6 +447,40 @@ mod tests {
             }
             log.step(&mut gather).unwrap();
         }
+    }
+
+    #[test]
+    fn who_waits_for_room_is_told_of_room_that_came_by_itself() {
+        let (mut log, pacer) = paced(&MemoryDisk::new(1));
+        fill(&mut log, &pacer);
+        // The thread is in the middle of something.
+        pacer.0.rounds.lock().runs = true;
+        let (tell, told) = mpsc::channel();
+        let held = {
+            let pacer = pacer.clone();
+            thread::spawn(move || {
+                pacer.hold_for_room();
+                tell.send(()).unwrap();
+            })
+        };
+        let mut rounds = pacer.0.rounds.lock();
+        while !rounds.is_due {
+            pacer.0.changed.wait(&mut rounds);
+        }
+        drop(rounds);
+        // What it does makes room, and it was not begun for that.
+        pacer.0.store.checkpoint(&mut |_| Ok(())).unwrap();
+        assert!(!pacer.0.needs_room());
+        let thread = CheckpointThread::start("test", pacer.clone(), Box::new(|_| Ok(())), |_| {}).unwrap();
+        told.recv_timeout(Duration::from_secs(60)).expect("the log goes on");
+        held.join().unwrap();
+        thread.stop();
+    }
+
+    #[test]
+    fn nobody_waits_for_room_without_the_thread_or_after_it() {
+        let (mut log, pacer) = paced(&MemoryDisk::new(1));
+        fill(&mut log, &pacer);
         pacer.hold_for_room();
         pacer.0.rounds.lock().runs = true;
         pacer.0.rounds.lock().stop = true;
